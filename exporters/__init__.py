@@ -1,0 +1,1 @@
+"""Faces of the events beside the stream: Prometheus metrics and OpenTelemetry traces."""

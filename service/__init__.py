@@ -1,0 +1,1 @@
+"""The monitor server: ingest, event log, relay, projections, HTTP, WebSocket and the HTML monitor."""

@@ -1,0 +1,1 @@
+"""Event log implementations behind `translation_events.log.EventLog`."""

@@ -1,0 +1,1 @@
+"""Readers that keep state: sessions and workers as their events tell them."""

@@ -1,0 +1,323 @@
+"""The life of a session: events in `seq` order move a `Session` and bring about changes.
+
+Pure: no clock, no I/O, so a replay after a restart ends where the first run did.
+Source: docs/protocol.md, "Life of a session".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from translation_events.decode import session_end_of
+from translation_events.event import SAFE_INTEGER, ErrorType, Event, EventType, StoredEvent
+from translation_events.session import (
+    Attempt,
+    Change,
+    Checkpoint,
+    Ended,
+    ErrorCounted,
+    ItemsDone,
+    Kind,
+    Milestone,
+    OpenStep,
+    Session,
+    Started,
+    Status,
+    StepEnded,
+)
+from translation_events.trace_ids import attempt_span, parse_traceparent
+
+MAX_SKEW_S: Final = 24 * 3600.0  # a producer's clock further off than a day is not believed
+NEWEST_ITEMS: Final = 50  # the sample an ETA is read from
+CHECKPOINT_PERCENT: Final = 10.0
+CHECKPOINT_S: Final = 600.0
+MAX_MILESTONES: Final = 100
+MAX_LINKS: Final = 32
+MAX_WORKERS: Final = 32
+MAX_OPEN_STEPS: Final = 64
+_DIGITS: Final = re.compile(r"(\d{1,15})$")
+_ENDS: Final = {
+    (Kind.TRANSLATION, "translation_completed"),
+    (Kind.CONVERSION, "conversion_completed"),
+}
+_KIND_OF: Final = {
+    e.value: Kind.TRANSLATION if e.value.startswith("translation_") else Kind.CONVERSION
+    for e in EventType
+    if e.value.startswith(("translation_", "conversion_"))
+}
+_ERRORS: Final = {"translation_error": Kind.TRANSLATION, "conversion_error": Kind.CONVERSION}
+
+
+def event_time(stored: StoredEvent) -> float:
+    """When the event happened: its own `timestamp` within a day of `received_at`, else `received_at`."""
+    at = stored.event.timestamp
+    if isinstance(at, int | float) and abs(at - stored.received_at) <= MAX_SKEW_S:
+        return float(at)
+    return stored.received_at
+
+
+def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Session, list[Change]]:
+    """Fold one event in (None: the session's first); returns the session and what came about.
+
+    `worker_status` events are not for here: they never start, end or refresh a session.
+    """
+    event = stored.event
+    kind = _KIND_OF.get(event.type)
+    changes: list[Change] = []
+    if session is None:
+        session = Session(event.session_id, log_id, stored.seq, _begin(stored, 1, log_id))
+    elif session.attempt.ended:
+        session.attempt = _begin(stored, session.attempt.number + 1, log_id)
+    elif (
+        session.attempt.kind is Kind.CONVERSION
+        and kind is Kind.TRANSLATION
+        and event.type != EventType.TRANSLATION_CANCELLED
+    ):
+        _supersede(session.attempt, stored, changes)
+        session.attempt = _begin(stored, session.attempt.number + 1, log_id)
+    session.folded_seq = stored.seq
+    attempt = session.attempt
+    if attempt.kind is None and kind is not None:
+        attempt.kind = kind
+        changes.append(Started(attempt, kind))
+        _milestone(attempt, stored, "started")
+    _fold_state(attempt, stored, kind, changes)
+    if event.type == EventType.STEP_COMPLETED:
+        _complete_step(attempt, stored, changes)
+    elif event.type in _ERRORS:
+        attempt.errors += 1
+        attempt.last_error = event.error or event.message
+        attempt.last_error_type = ErrorType.of(event.error_type).value
+        changes.append(ErrorCounted(event.step or attempt.step, attempt.last_error_type))
+        _milestone(attempt, stored, "error", error_type=attempt.last_error_type)
+    status = _terminal_status(attempt, stored)
+    if status is not None:
+        _end(attempt, stored, status, changes)
+    else:
+        _checkpoint(attempt, stored, changes)
+    return session, changes
+
+
+def eta_s(attempt: Attempt) -> tuple[float, float] | None:
+    """Seconds left as (low, high): remaining × p25 and p75 of the newest items' seconds; None before 5."""
+    times, total, done = attempt.item_seconds, attempt.total_items, attempt.items_done
+    if attempt.ended or total is None or done is None or len(times) < 5:
+        return None
+    ranked = sorted(times)
+    remaining = max(0, total - done)
+    last = len(ranked) - 1
+    return remaining * ranked[round(last * 0.25)], remaining * ranked[round(last * 0.75)]
+
+
+def _begin(stored: StoredEvent, number: int, log_id: str) -> Attempt:
+    event, at = stored.event, event_time(stored)
+    root = attempt_span(log_id, event.session_id, stored.seq)
+    parent = None
+    if event.traceparent is not None:
+        producer = parse_traceparent(event.traceparent)
+        root, parent = root._replace(trace_id=producer.trace_id), producer.span_id
+    return Attempt(
+        number=number,
+        first_seq=stored.seq,
+        started_at=at,
+        started_received=stored.received_at,
+        root=root,
+        parent_span_id=parent,
+        last_item_received=stored.received_at,
+        checkpoint_at=at,
+        checkpoint_received=stored.received_at,
+    )
+
+
+def _fold_state(attempt: Attempt, stored: StoredEvent, kind: Kind | None, changes: list[Change]) -> None:
+    event, at = stored.event, event_time(stored)
+    attempt.last_seq, attempt.last_type, attempt.last_received = stored.seq, event.type, stored.received_at
+    attempt.updated_at = max(attempt.updated_at, at, attempt.started_at)
+    if isinstance(event.timestamp, int | float):
+        skew = event.timestamp - stored.received_at
+        if abs(skew) > abs(attempt.skew_s):
+            attempt.skew_s = skew
+    if event.message is not None:
+        attempt.message = event.message
+    if event.step is not None:
+        attempt.step = event.step
+        if event.step not in attempt.open_steps and len(attempt.open_steps) < MAX_OPEN_STEPS:
+            attempt.open_steps[event.step] = OpenStep(at, stored.seq)
+    if event.worker is not None or event.usage is not None or event.data is not None:
+        _fold_producer(attempt, event)
+    if event.traceparent is not None:
+        _fold_traceparent(attempt, event.traceparent)
+    # In a translation, conversion events are steps: their progress is not the session's.
+    if kind is None or kind is attempt.kind:
+        _fold_progress(attempt, stored, changes)
+
+
+def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
+    event = stored.event
+    if event.total_items is not None:
+        attempt.total_items = event.total_items
+    if event.current_item is not None:
+        attempt.current_item = event.current_item
+    if event.failed_items is not None:
+        attempt.failed_items = event.failed_items
+    if event.type in _ERRORS:
+        return  # an item that failed is not an item done
+    if event.progress is not None:
+        attempt.progress = event.progress
+    elif (attempt.kind, event.type) in _ENDS:
+        attempt.progress = 100.0
+    resumed = _count(event.data.items_resumed) if event.data is not None else None
+    if resumed is not None:
+        attempt.items_resumed = max(attempt.items_resumed, resumed)
+    done = _items_done(attempt, event)
+    if done is None:
+        return
+    before = attempt.items_done or 0
+    new = done - max(before, attempt.items_resumed)
+    attempt.items_done = max(before, done)
+    if new <= 0:
+        return
+    changes.append(ItemsDone(attempt.kind or Kind.TRANSLATION, new))
+    each = max(0.0, stored.received_at - attempt.last_item_received) / new
+    attempt.item_seconds = (attempt.item_seconds + [each] * min(new, NEWEST_ITEMS))[-NEWEST_ITEMS:]
+    attempt.last_item_received = stored.received_at
+
+
+def _items_done(attempt: Attempt, event: Event) -> int | None:
+    total = attempt.total_items
+    done = _count(event.data.items_done) if event.data is not None else None
+    if done is None and isinstance(event.current_item, int):
+        done = _count(event.current_item)
+    if done is None and isinstance(event.current_item, str) and (match := _DIGITS.search(event.current_item)):
+        done = int(match[1])
+    if done is None and total is not None and attempt.progress is not None:
+        if event.progress is None and (attempt.kind, event.type) not in _ENDS:
+            return None
+        done = int(attempt.progress / 100 * total)
+        if (attempt.kind, event.type) in _ENDS:
+            done = max(0, done - (attempt.failed_items or 0))
+    if done is None:
+        return None
+    return done if total is None else min(done, total)
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= SAFE_INTEGER:
+        return value
+    return None
+
+
+def _fold_producer(attempt: Attempt, event: Event) -> None:
+    data, worker = event.data, event.worker
+    if worker is not None:
+        if worker.label is not None:
+            _note_worker(attempt, worker.label)
+        attempt.engine = attempt.engine or worker.type
+        attempt.model = attempt.model or worker.model
+    if data is not None:
+        if isinstance(data.engine, str):
+            attempt.engine = data.engine[:256]
+        if isinstance(data.model, str):
+            attempt.model = data.model[:256]
+    totals = attempt.usage
+    for usage in event.usages:
+        totals.requests += usage.requests
+        if usage.result != "success":
+            totals.failed_requests += usage.requests
+        totals.input_tokens += usage.input_tokens
+        totals.output_tokens += usage.output_tokens
+        totals.cost_usd += usage.cost_usd or 0.0
+        totals.duration_s += usage.duration_s or 0.0
+        totals.cache_hits += usage.cache == "hit"
+        totals.cache_misses += usage.cache == "miss"
+        attempt.engine = attempt.engine or usage.provider
+        attempt.model = attempt.model or usage.model
+        if usage.worker:
+            _note_worker(attempt, usage.worker)
+
+
+def _note_worker(attempt: Attempt, worker: str) -> None:
+    """Keep the workers seen, the newest last."""
+    if attempt.workers and attempt.workers[-1] == worker:
+        return
+    if worker in attempt.workers:
+        attempt.workers.remove(worker)
+    attempt.workers = [*attempt.workers, worker][-MAX_WORKERS:]
+
+
+def _fold_traceparent(attempt: Attempt, traceparent: str) -> None:
+    """Link another producer span once; the attempt's own parent needs no link."""
+    span = parse_traceparent(traceparent)
+    if span.span_id == attempt.parent_span_id or span in attempt.links or len(attempt.links) >= MAX_LINKS:
+        return
+    attempt.links.append(span)
+
+
+def _complete_step(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
+    step = stored.event.step or attempt.step
+    if step is None:
+        return
+    at = event_time(stored)
+    opened = attempt.open_steps.pop(step, OpenStep(at, stored.seq))
+    changes.append(StepEnded(attempt, step, opened.at, max(at, opened.at), stored.seq))
+    _milestone(attempt, stored, "step_completed")
+
+
+def _checkpoint(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
+    progress = attempt.progress or 0.0
+    risen = progress // CHECKPOINT_PERCENT > attempt.checkpoint_progress // CHECKPOINT_PERCENT
+    if not risen and stored.received_at - attempt.checkpoint_received < CHECKPOINT_S:
+        return
+    at = max(event_time(stored), attempt.checkpoint_at)
+    changes.append(
+        Checkpoint(attempt, attempt.checkpoint_at, at, stored.seq, attempt.progress, attempt.items_done)
+    )
+    attempt.checkpoint_progress = max(progress, attempt.checkpoint_progress)
+    attempt.checkpoint_at, attempt.checkpoint_received = at, stored.received_at
+
+
+def _milestone(attempt: Attempt, stored: StoredEvent, name: str, *, error_type: str | None = None) -> None:
+    # The last place is kept for the end.
+    if len(attempt.milestones) < MAX_MILESTONES - 1 or attempt.ended:
+        attempt.milestones.append(
+            Milestone(
+                event_time(stored), name, stored.seq, stored.event.step, stored.event.progress, error_type
+            )
+        )
+
+
+def _terminal_status(attempt: Attempt, stored: StoredEvent) -> Status | None:
+    event = stored.event
+    if event.type == EventType.SESSION_ENDED:
+        end = session_end_of(stored.body)
+        attempt.reason = end.reason
+        return Status(end.status)
+    if event.type == EventType.TRANSLATION_CANCELLED:
+        return Status.CANCELLED
+    if (attempt.kind, event.type) in _ENDS:
+        failures = attempt.failed_items if attempt.failed_items is not None else attempt.errors
+        return Status.COMPLETED_WITH_FAILURES if failures else Status.COMPLETED
+    if event.fatal and _ERRORS.get(event.type) is attempt.kind and event.type in _ERRORS:
+        return Status.LOST if event.error_type == ErrorType.WORKER_LOST else Status.FAILED
+    return None
+
+
+def _end(attempt: Attempt, stored: StoredEvent, status: Status, changes: list[Change]) -> None:
+    if attempt.kind is None:
+        attempt.kind = Kind.TRANSLATION
+        changes.append(Started(attempt, attempt.kind))
+    attempt.status = status
+    attempt.ended_at = max(event_time(stored), attempt.started_at)
+    attempt.ended_received = stored.received_at
+    _milestone(attempt, stored, status.value)
+    changes.append(Ended(attempt, attempt.kind, status, stored.seq))
+
+
+def _supersede(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
+    """A translation begins while the conversion was never reported complete: that attempt has failed."""
+    attempt.reason = "a translation began before the conversion was reported complete"
+    attempt.status = Status.FAILED
+    attempt.ended_at = max(attempt.updated_at, attempt.started_at)
+    attempt.ended_received = stored.received_at
+    changes.append(Ended(attempt, attempt.kind or Kind.CONVERSION, Status.FAILED, attempt.last_seq))
