@@ -33,6 +33,7 @@ from translation_events.errors import ConfigError
 
 __all__ = [
     "DEFAULT_PORT",
+    "SECTIONS",
     "Config",
     "DistributedConfig",
     "EventLogConfig",

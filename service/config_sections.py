@@ -17,7 +17,7 @@ from service.setting import Setting
 DEFAULT_PORT: Final = 8090
 _SQLITE: Final = "sqlite:///"
 _ORIGIN: Final = re.compile(r"https?://[^/\s@*]+|null")
-_PLANNED: Final = "Known from earlier files; not in force yet."
+_PLANNED: Final = "Known from earlier files."
 
 _NotNegative = Annotated[float, Meta(ge=0)]
 _Count = Annotated[int, Meta(ge=0)]
