@@ -59,6 +59,7 @@ class Config(msgspec.Struct, frozen=True):
     translation: TranslationConfig = TranslationConfig()
     distributed: DistributedConfig = DistributedConfig()
     logging: LoggingConfig = LoggingConfig()
+    revision: str = "unknown"
     warnings: tuple[str, ...] = ()
 
 
@@ -93,7 +94,11 @@ def load_config(
         logging=sources.read(LoggingConfig, "logging"),
     )
     _check(config)
-    return msgspec.structs.replace(config, warnings=tuple(sources.all_warnings()))
+    return msgspec.structs.replace(
+        config,
+        revision=environ.get("MONITOR_REVISION") or "unknown",
+        warnings=tuple(sources.all_warnings()),
+    )
 
 
 def default_event_log(environ: Mapping[str, str]) -> Path:

@@ -100,6 +100,12 @@ class EventLog(Protocol):
         gets larger batches, never a queue.
         """
 
+    def recent(self, after: int, limit: int) -> Sequence[StoredEvent] | None:
+        """Return at most `limit` events with seq > after from the ring; None where `after` is below it.
+
+        Without awaiting, so that a viewer can be brought up to date and joined to the live ones in one step.
+        """
+
     async def save(self, entries: Sequence[Saved]) -> None:
         """Store readers' blobs, all or none. Raises: LogUnavailable."""
 

@@ -1,0 +1,197 @@
+"""The composition root: a configuration becomes an application.
+
+What is opened first is closed last; the supervisor's loops start last and stop first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from exporters.prometheus import PrometheusExporter
+from exporters.snapshot import Snapshot
+from exporters.tracing import TracingExporter, otlp_exporter_from_environment
+from service import keys
+from service.config import Config
+from service.connections import Connections, Role
+from service.eventlog.open import open_log
+from service.http import pages, publish, sessions, status
+from service.ingest import Ingest
+from service.lifecycle import Lifecycle
+from service.loop_lag import watch_loop
+from service.origin import guard
+from service.problems import problems
+from service.projections import sessions as session_summaries
+from service.projections.sessions import SessionProjection
+from service.projections.workers import WorkerProjection
+from service.readers import CURSORS, Readers
+from service.relay.frames import control_frame
+from service.relay.relay import Relay
+from service.supervisor import Supervisor
+from service.websocket import websocket
+from translation_events.errors import LogUnavailable
+from translation_events.log import EventLog, Exporter, LogStats
+from translation_events.version import __version__
+
+log = structlog.get_logger(__name__)
+
+SHOWN_AFTER_END_S: Final = 15 * 60.0
+STATS_EVERY_S: Final = 2.0
+FLUSH_SPANS_S: Final = 3.0
+
+
+async def create_app(config: Config, *, on_failure: asyncio.Event | None = None) -> web.Application:
+    """Assemble the application; `on_failure` is set when it can no longer do its work.
+
+    Raises: LogDamaged, LogUnavailable: the event log cannot be opened.
+    """
+    event_log = await open_log(config.event_log.url)
+    try:
+        return await _assemble(config, event_log, on_failure or asyncio.Event())
+    except BaseException:
+        await event_log.aclose()
+        raise
+
+
+async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Event) -> web.Application:
+    server = _Server(config, event_log, await event_log.stats())
+    await server.catch_up()
+    app = web.Application(middlewares=[problems, guard(config)], client_max_size=publish.MAX_BODY_BYTES)
+    app[keys.CONFIG] = config
+    app[keys.CONNECTIONS] = server.connections
+    app[keys.INGEST] = server.ingest
+    app[keys.LOG] = event_log
+    app[keys.METRICS] = server.metrics
+    app[keys.READERS] = server.readers
+    app[keys.RELAY] = server.relay
+    app[keys.SESSIONS] = server.sessions
+    app[keys.STARTED_AT] = time.time()
+    app[keys.WORKERS] = server.workers
+    for table in (pages.routes, publish.routes, sessions.routes, status.routes):
+        app.add_routes(table)
+    app.router.add_get("/ws", websocket)
+    app.cleanup_ctx.append(server.hold_log)
+    app.cleanup_ctx.append(lambda _: server.run_loops(on_failure))
+    app.on_shutdown.append(server.say_goodbye)
+    return app
+
+
+class _Server:
+    """The parts and how they hang together."""
+
+    def __init__(self, config: Config, event_log: EventLog, stats: LogStats) -> None:
+        self._log = event_log
+        self._stats = stats
+        self._config = config
+        self.connections = Connections(config.server.max_connections)
+        self.metrics = PrometheusExporter(
+            version=__version__, revision=config.revision, snapshot=self._snapshot
+        )
+        self.workers = WorkerProjection(config.distributed)
+        self.relay = Relay(event_log, self.metrics)
+        self.ingest = Ingest(event_log, self.metrics, max_event_bytes=config.server.max_event_bytes)
+        self.tracing: TracingExporter | None = None
+        self.sessions: SessionProjection
+        self.readers: Readers
+
+    async def catch_up(self) -> None:
+        """Make the readers and bring them to the end of the log."""
+        exporter = otlp_exporter_from_environment(self._config.telemetry.otlp)
+        if exporter is not None:
+            cursors = await self._log.load(CURSORS)
+            after = cursors["spans"][1] if "spans" in cursors else 0
+            self.tracing = TracingExporter(
+                exporter=exporter,
+                resource_attributes={"service.version": __version__, "service.instance.id": self._log.node},
+                after=after,
+                outcomes=self.metrics.spans,
+            )
+        exporters: list[Exporter] = [self.metrics]
+        if self.tracing is not None:
+            exporters.append(self.tracing)
+        self.sessions = SessionProjection(
+            self._log.id, exporters, stalled_after_s=self._config.event_log.stalled_after_s
+        )
+        self.readers = Readers(self._log, self.sessions, self.workers, self.metrics, self.tracing)
+        await self.readers.catch_up()
+        self._log.retain(
+            self._config.event_log.events_per_session,
+            self.sessions.summarise,
+            name=session_summaries.SAVED_AS,
+        )
+        self._log.watch(self._tell_log_state)
+
+    async def hold_log(self, _: web.Application) -> AsyncIterator[None]:
+        """The log outlives every loop and handler."""
+        yield
+        try:
+            await self.readers.save()
+        except LogUnavailable:
+            log.warning("summaries not saved at the end: the next start replays a little more")
+        await self._log.aclose()
+
+    async def run_loops(self, on_failure: asyncio.Event) -> AsyncIterator[None]:
+        """Start the long-lived loops and end them."""
+        supervisor = Supervisor(on_failure=lambda _: on_failure.set())
+        lifecycle = Lifecycle(
+            self._log, self.sessions, self.readers, self.ingest.presence, self._config.event_log
+        )
+        supervisor.add("readers", self.readers.run, vital=True)
+        supervisor.add("relay", self.relay.run, vital=True)
+        supervisor.add("summaries", self.readers.keep_saving, vital=False)
+        supervisor.add("lifecycle", lifecycle.run, vital=False)
+        supervisor.add("pings", self.connections.keep_alive, vital=False)
+        supervisor.add("loop lag", lambda: watch_loop(self.metrics), vital=False)
+        supervisor.add("log statistics", self._watch_log, vital=False)
+        if self.tracing is not None:
+            supervisor.add("spans", self.tracing.run, vital=False)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run(), name="supervisor")
+            await self.relay.started.wait()  # before the first viewer comes
+            yield
+            await self.readers.passed(self._log.last_seq, 1.0)
+            supervisor.stop()
+        if self.tracing is not None:
+            await self.tracing.flush(FLUSH_SPANS_S)
+
+    async def say_goodbye(self, _: web.Application) -> None:
+        """Close the WebSockets while the loops still run."""
+        await self.connections.goodbye()
+
+    def _tell_log_state(self, since: float | None) -> None:
+        if since is None:
+            log.info("event log can be written again")
+            self.relay.tell_all(control_frame({"type": "log_available"}))
+        else:
+            log.error("event log cannot be written", since=since)
+            self.metrics.log_failed("append")
+            self.relay.tell_all(control_frame({"type": "log_unavailable", "since": since}))
+
+    async def _watch_log(self) -> None:
+        while True:
+            self._stats = await self._log.stats()
+            await asyncio.sleep(STATS_EVERY_S)
+
+    def _snapshot(self) -> Snapshot:
+        now = time.time()
+        roles = {role.value: self.connections.count(role) for role in Role}
+        limits = {role.value: self.connections.viewer_limit for role in Role}
+        limits[Role.PUBLISHER.value] = self.connections.limit
+        return Snapshot(
+            now=now,
+            stalled_after_s=self.sessions.stalled_after_s,
+            sessions=self.sessions.shown(now - SHOWN_AFTER_END_S),
+            connections=roles,
+            connections_limit=limits,
+            relay_lag_events=self.relay.lag_events,
+            log_last_seq=self._log.last_seq,
+            log_free_bytes=self._stats.free_bytes,
+            log_connected=self._stats.unavailable_since is None,
+            reader_lag_events=self.readers.lag_events(),
+            workers_configured=self.workers.configured,
+        )

@@ -1,0 +1,1 @@
+"""HTTP routes: ingest over POST, reads, health, metrics and the pages."""

@@ -1,0 +1,123 @@
+"""`/sessions` and what lies below it. Source: docs/protocol.md, "HTTP"."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from service.http.reading import json_response, limit, number, settled
+from service.keys import LOG, SESSIONS
+from service.problems import problem
+from service.relay.viewer import types_of
+from translation_events.errors import ErrorCode, InvalidEvent
+from translation_events.session import Session, Status
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/sessions")
+async def active(request: web.Request) -> web.Response:
+    """The sessions that have not ended, newest first."""
+    lag = await settled(request)
+    sessions, now = request.app[SESSIONS], time.time()
+    running = sorted(sessions.running(), key=lambda s: s.attempt.last_seq, reverse=True)
+    return json_response({"sessions": [sessions.view(s, now) for s in running]}, lag_events=lag)
+
+
+@routes.get("/sessions/history")
+async def history(request: web.Request) -> web.Response:
+    """The ended sessions, newest first, a page at a time."""
+    lag = await settled(request)
+    most, before = limit(request), number(request, "before", 2**63 - 1)
+    wanted = types_of(request.query.get("status"))
+    if wanted is not None and (unknown := set(wanted) - {s.value for s in Status}):
+        allowed = ", ".join(s.value for s in Status)
+        raise InvalidEvent(
+            ErrorCode.INVALID_EVENT,
+            f"status is wrong ({', '.join(sorted(unknown))[:100]}); allowed: {allowed}.",
+            field="status",
+        )
+    needle = request.query.get("q", "").strip().casefold()
+    sessions, now = request.app[SESSIONS], time.time()
+    page: list[Session] = []
+    for session in sessions.newest_first():
+        attempt = session.attempt
+        if not attempt.ended or attempt.last_seq >= before:
+            continue
+        if wanted is not None and attempt.status not in wanted:
+            continue
+        if needle and not _mentions(session, needle):
+            continue
+        page.append(session)
+        if len(page) > most:
+            break
+    more = len(page) > most
+    page = page[:most]
+    return json_response(
+        {
+            "sessions": [sessions.view(s, now) for s in page],
+            "next_before": page[-1].attempt.last_seq if more else None,
+        },
+        lag_events=lag,
+    )
+
+
+@routes.get("/sessions/{session_id}")
+async def one(request: web.Request) -> web.Response:
+    """One summary."""
+    lag = await settled(request)
+    sessions = request.app[SESSIONS]
+    session = sessions.get(request.match_info["session_id"])
+    if session is None:
+        return _unknown()
+    return json_response(sessions.view(session, time.time()), lag_events=lag)
+
+
+@routes.get("/sessions/{session_id}/events")
+async def events(request: web.Request) -> web.Response:
+    """A session's events in order, a page at a time."""
+    lag = await settled(request)
+    session_id = request.match_info["session_id"]
+    most, after = limit(request), number(request, "after", 0)
+    event_log = request.app[LOG]
+    found = await event_log.read(
+        after, limit=most + 1, session_id=session_id, types=types_of(request.query.get("types"))
+    )
+    if not found and request.app[SESSIONS].get(session_id) is None and session_id[:1] != "_":
+        return _unknown()
+    more, found = len(found) > most, found[:most]
+    body = b'{"events":[%s],"next_after":%s}' % (
+        b",".join(stored.body for stored in found),
+        orjson.dumps(found[-1].seq if more else None),
+    )
+    response = json_response(None, lag_events=lag)
+    response.body = body
+    return response
+
+
+@routes.get("/api/v1/status/{session_id}")
+async def old_status(request: web.Request) -> web.Response:
+    """The earlier program's status route; an unknown session is no error there."""
+    lag = await settled(request)
+    session_id = request.match_info["session_id"]
+    sessions = request.app[SESSIONS]
+    session = sessions.get(session_id)
+    status: Any = "unknown"
+    message = "No such session."
+    if session is not None:
+        status = session.status(time.time(), sessions.stalled_after_s)
+        message = session.attempt.message or session.attempt.reason or ""
+    return json_response({"session_id": session_id, "status": status, "message": message}, lag_events=lag)
+
+
+def _unknown() -> web.Response:
+    return problem("not_found", "No such session; it may have ended so long ago that it was forgotten.")
+
+
+def _mentions(session: Session, needle: str) -> bool:
+    attempt = session.attempt
+    texts = (session.session_id, attempt.message, attempt.engine, attempt.model, attempt.last_error)
+    return any(needle in text.casefold() for text in (*texts, *attempt.workers) if text)

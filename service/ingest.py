@@ -1,0 +1,84 @@
+"""The way in: bytes become events, events become durable, and whoever sent them is answered.
+
+WebSocket and HTTP both come through here, so they validate, count and refuse alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from exporters.prometheus import PrometheusExporter
+from service.presence import Presence
+from translation_events.decode import decode_event
+from translation_events.errors import ErrorCode, InvalidEvent, MonitorError
+from translation_events.event import Event
+from translation_events.log import Appended, EventLog
+
+_decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+Item = Event | MonitorError
+
+
+class Ingest:
+    """Decodes, appends and counts; `presence` knows which sessions have someone connected."""
+
+    def __init__(self, event_log: EventLog, metrics: PrometheusExporter, *, max_event_bytes: int) -> None:
+        self._log = event_log
+        self._metrics = metrics
+        self.max_event_bytes = max_event_bytes
+        self.presence = Presence()
+
+    def decode(self, raw: bytes, source: str, session_id: str | None = None) -> Item:
+        """One event, or the error that answers it (counted)."""
+        try:
+            return decode_event(raw, session_id=session_id, max_bytes=self.max_event_bytes)
+        except InvalidEvent as err:
+            self._metrics.event_rejected(source, str(err.code))
+            return err
+
+    def decode_many(self, raw: bytes, source: str, session_id: str | None = None) -> list[Item] | None:
+        """The events of a JSON array; None if it is something else."""
+        if not raw.lstrip(b" \t\r\n").startswith(b"["):
+            return None
+        try:
+            raw.decode()
+            parts = _decode_array(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+            refusal = InvalidEvent(ErrorCode.INVALID_JSON, f"The array of events is not valid JSON: {err}.")
+            self._metrics.event_rejected(source, str(refusal.code))
+            return [refusal]
+        return [self.decode(bytes(part), source, session_id) for part in parts]
+
+    def refuse(self, source: str, code: ErrorCode, detail: str) -> MonitorError:
+        """An error to answer with, counted."""
+        self._metrics.event_rejected(source, str(code))
+        return InvalidEvent(code, detail)
+
+    async def append(
+        self, items: Sequence[Item], source: str, received: float
+    ) -> list[Appended | MonitorError]:
+        """Store the events among `items`; one answer each, in order, once durable.
+
+        `received` is the monotonic time at which the first of them came in. Where the log cannot be written
+        each event is answered with `LogUnavailable`, worth a resend.
+        """
+        events = [item for item in items if isinstance(item, Event)]
+        try:
+            appended = iter(await self._log.append(events) if events else ())
+        except MonitorError as err:
+            for _ in events:
+                self._metrics.event_rejected(source, str(err.code))
+            return [err if isinstance(item, Event) else item for item in items]
+        if events:
+            self._metrics.ingest_observed(source, time.monotonic() - received, len(events))
+        answers: list[Appended | MonitorError] = []
+        for item in items:
+            answer = next(appended) if isinstance(item, Event) else item
+            if isinstance(answer, Appended) and answer.duplicate:
+                self._metrics.event_duplicate(source)
+            answers.append(answer)
+        return answers

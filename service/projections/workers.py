@@ -1,0 +1,180 @@
+"""Workers as the configuration names them and as events have seen them; nobody has probed them here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from service.config_distributed import DistributedConfig
+from translation_events.decode import worker_status_of
+from translation_events.event import EventType, StoredEvent, WorkerInfo
+from translation_events.session import Applied, ErrorCounted
+
+log = structlog.get_logger(__name__)
+
+SAVED_AS: Final = "worker"
+MAX_SEEN: Final = 500  # workers no configuration names: producers could otherwise fill the memory
+MAX_MODELS: Final = 16
+SSH_PORT: Final = 22
+
+
+class Worker(msgspec.Struct):
+    """One worker. Times are Unix seconds; `state` is what was last said of it, by whom `source` tells."""
+
+    id: str
+    configured: bool = False
+    name: str | None = None
+    host: str | None = None
+    port: int | None = None
+    type: str | None = None
+    capacity: int | None = None
+    active: int | None = None
+    state: str = "unknown"
+    reason: str | None = None
+    since: float | None = None
+    last_seen: float | None = None
+    last_probe: float | None = None
+    last_session: str | None = None
+    models: list[str] = msgspec.field(default_factory=list)
+    tags: list[str] = msgspec.field(default_factory=list)
+    errors: int = 0
+    events: int = 0
+
+
+class WorkerProjection:
+    """All known workers, newest seen last."""
+
+    def __init__(self, distributed: DistributedConfig) -> None:
+        self._workers: dict[str, Worker] = {}
+        self._by_name: dict[str, str] = {}
+        self._by_address: dict[tuple[str, int], str] = {}
+        self._dirty: set[str] = set()
+        for worker_id, configured in distributed.workers.items():
+            if not configured.enabled:
+                continue
+            self._workers[worker_id] = Worker(
+                worker_id,
+                configured=True,
+                name=configured.name,
+                host=configured.host,
+                port=configured.port,
+                capacity=configured.max_capacity,
+                tags=list(configured.tags),
+                reason="no event has named it yet",
+            )
+            self._by_name[worker_id] = self._by_address[configured.host, configured.port] = worker_id
+            if configured.name:
+                self._by_name[configured.name] = worker_id
+
+    @property
+    def configured(self) -> int:
+        """How many workers the configuration enables."""
+        return sum(worker.configured for worker in self._workers.values())
+
+    def apply(self, batch: Sequence[Applied]) -> None:
+        """Note every worker an event names."""
+        for applied in batch:
+            stored = applied.stored
+            if stored.event.type == EventType.WORKER_STATUS:
+                self._apply_status(stored)
+            elif (info := stored.event.worker) is not None:
+                self._apply_info(info, applied)
+
+    def restore(self, saved: Mapping[str, tuple[bytes, int]]) -> None:
+        """Take the stored state back; what the configuration says wins."""
+        for worker_id, (blob, _) in saved.items():
+            before = msgspec.msgpack.decode(blob, type=Worker)
+            known = self._workers.get(worker_id)
+            if known is not None:
+                before = msgspec.structs.replace(
+                    before,
+                    configured=True,
+                    name=known.name,
+                    host=known.host,
+                    port=known.port,
+                    capacity=known.capacity,
+                    tags=known.tags,
+                )
+            elif before.configured:
+                continue  # no longer configured: an event will name it if it still works
+            self._workers[worker_id] = before
+
+    def take_dirty(self) -> dict[str, bytes]:
+        """The workers that changed since the last call, encoded."""
+        dirty = {w: msgspec.msgpack.encode(self._workers[w]) for w in self._dirty if w in self._workers}
+        self._dirty.clear()
+        return dirty
+
+    def id_of(self, info: WorkerInfo) -> str | None:
+        """The worker an event means: a configured one by id or name, then by address, else `host:port`."""
+        if info.name and (known := self._by_name.get(info.name)):
+            return known
+        if info.host is None:
+            return info.name or None
+        port = info.port or SSH_PORT
+        return self._by_address.get((info.host, port)) or f"{info.host}:{port}"
+
+    def views(self) -> list[dict[str, Any]]:
+        """All workers as `/workers` shows them, the configured ones first."""
+        ordered = sorted(self._workers.values(), key=lambda w: (not w.configured, -(w.last_seen or 0), w.id))
+        return [msgspec.to_builtins(worker) for worker in ordered]
+
+    def view(self, worker_id: str) -> dict[str, Any] | None:
+        """One worker, or None."""
+        worker = self._workers.get(worker_id)
+        return None if worker is None else msgspec.to_builtins(worker)
+
+    def _apply_info(self, info: WorkerInfo, applied: Applied) -> None:
+        worker = self._seen(self.id_of(info), applied.stored)
+        if worker is None:
+            return
+        if not worker.configured:
+            worker.name = info.name or worker.name
+            worker.host = info.host or worker.host
+            worker.port = info.port if info.port is not None else worker.port
+            worker.capacity = info.capacity if info.capacity is not None else worker.capacity
+            worker.reason = worker.reason or "seen in events; nobody has probed it"
+        elif worker.state == "unknown":
+            worker.reason = "named by events; nobody has probed it"
+        worker.type = info.type or worker.type
+        if info.model and (not worker.models or worker.models[-1] != info.model):
+            worker.models = [*(m for m in worker.models if m != info.model), info.model][-MAX_MODELS:]
+        worker.last_session = applied.stored.event.session_id
+        worker.errors += sum(isinstance(change, ErrorCounted) for change in applied.changes)
+
+    def _apply_status(self, stored: StoredEvent) -> None:
+        try:
+            status = worker_status_of(stored.body)
+        except msgspec.DecodeError:
+            log.warning("worker_status could not be read", seq=stored.seq)
+            return
+        worker = self._seen(self._by_name.get(status.worker, status.worker), stored)
+        if worker is None:
+            return
+        if worker.state != status.state or worker.since is None:
+            worker.since = status.since if status.since is not None else stored.received_at
+        worker.state, worker.reason = status.state, status.reason
+        if status.slots is not None:
+            worker.active = status.slots.active
+            if status.slots.capacity is not None:
+                worker.capacity = status.slots.capacity
+
+    def _seen(self, worker_id: str | None, stored: StoredEvent) -> Worker | None:
+        if worker_id is None:
+            return None
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            worker = self._workers[worker_id] = Worker(worker_id)
+            self._forget_oldest()
+        worker.last_seen = stored.received_at
+        worker.events += 1
+        self._dirty.add(worker_id)
+        return worker
+
+    def _forget_oldest(self) -> None:
+        seen = [w for w in self._workers.values() if not w.configured]
+        if len(seen) > MAX_SEEN:
+            del self._workers[min(seen, key=lambda w: w.last_seen or 0).id]

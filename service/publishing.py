@@ -1,0 +1,133 @@
+"""The publishing half of a WebSocket: frames in, events to the log, one reply each, in order.
+
+The reader never waits for a disk: it fills an inbox, and a committer takes what has gathered in one append.
+Under load the bunches grow and the cost per event falls. A full inbox stops the reader, and TCP stops the
+producer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from service.connections import Connection, Role
+from service.ingest import Ingest, Item
+from service.problems import error_message
+from service.relay.frames import text_frame
+from translation_events.errors import ErrorCode, MonitorError
+from translation_events.event import Event
+from translation_events.log import Appended
+
+SOURCE: Final = "ws"
+MAX_INBOX_ITEMS: Final = 2048
+MAX_INBOX_BYTES: Final = 2 * 1024 * 1024
+MAX_REPLY_BYTES: Final = 256 * 1024  # a producer that does not read its replies is not read from either
+REPLY_POLL_S: Final = 0.01
+
+
+class Publishing:
+    """What one connection publishes; `session_id` fills a missing one."""
+
+    def __init__(
+        self, connection: Connection, ingest: Ingest, *, session_id: str | None, ack: bool, batch: bool
+    ) -> None:
+        self._connection = connection
+        self._ingest = ingest
+        self._session_id = session_id
+        self._ack = ack
+        self._batch = batch
+        self._inbox: list[tuple[Item, int | None]] = []
+        self._inbox_bytes = 0
+        self._received = 0.0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ended = False
+        self._sessions: set[str] = set()
+
+    def receive(self, raw: bytes) -> None:
+        """Take one frame; its reply comes from the committer, after those of the frames before it."""
+        if not self._inbox:
+            self._received = time.monotonic()
+        if self._connection.role is Role.VIEWER:
+            refusal = self._ingest.refuse(SOURCE, ErrorCode.READ_ONLY, "A viewer may not publish events.")
+            self._inbox.append((refusal, None))
+        elif self._batch and (many := self._ingest.decode_many(raw, SOURCE, self._session_id)) is not None:
+            self._inbox.extend((item, index) for index, item in enumerate(many))
+        else:
+            self._inbox.append((self._ingest.decode(raw, SOURCE, self._session_id), None))
+        self._inbox_bytes += len(raw)
+        if len(self._inbox) >= MAX_INBOX_ITEMS or self._inbox_bytes >= MAX_INBOX_BYTES:
+            self._room.clear()
+        self._filled.set()
+
+    async def room(self) -> None:
+        """Wait until the inbox takes more."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+    def end(self) -> None:
+        """Nothing more comes in: let the committer finish what has."""
+        self._ended = True
+        self._filled.set()
+
+    def close(self) -> None:
+        """The connection is gone; its sessions have one publisher less."""
+        self._ingest.presence.closed(self._sessions)
+
+    def speaks_for(self, session_id: str) -> None:
+        """Note that this connection publishes for a session."""
+        if session_id not in self._sessions:
+            self._sessions.add(session_id)
+            self._ingest.presence.opened(session_id)
+
+    async def commit(self) -> None:
+        """Append what has gathered, reply, and again, until `end`."""
+        while True:
+            await self._filled.wait()
+            inbox, self._inbox, self._inbox_bytes = self._inbox, [], 0
+            self._filled.clear()
+            self._room.set()
+            if inbox:
+                items = [item for item, _ in inbox]
+                for item in items:
+                    if isinstance(item, Event):
+                        self.speaks_for(item.session_id)
+                answers = await self._ingest.append(items, SOURCE, self._received)
+                self._reply(inbox, answers)
+                while self._connection.transport.get_write_buffer_size() > MAX_REPLY_BYTES:
+                    if self._connection.transport.is_closing():
+                        break
+                    await asyncio.sleep(REPLY_POLL_S)
+            if self._ended and not self._inbox:
+                return
+
+    def _reply(
+        self, inbox: Sequence[tuple[Item, int | None]], answers: Sequence[Appended | MonitorError]
+    ) -> None:
+        replies: list[bytes] = []
+        for (item, index), answer in zip(inbox, answers, strict=True):
+            event_id = item.id if isinstance(item, Event) else None
+            if isinstance(answer, MonitorError):
+                replies.append(orjson.dumps(error_message(answer, index=index, event_id=event_id)))
+            elif self._ack:
+                replies.append(orjson.dumps(_ack(answer, event_id, index)))
+        if not replies:
+            return
+        if self._batch and len(replies) > 1:
+            self._connection.write(text_frame(b"[" + b",".join(replies) + b"]"))
+        else:
+            self._connection.write(b"".join(map(text_frame, replies)))
+
+
+def _ack(answer: Appended, event_id: str | None, index: int | None) -> dict[str, Any]:
+    message: dict[str, Any] = {"type": "ack", "id": event_id, "seq": answer.seq}
+    if answer.duplicate:
+        message["duplicate"] = True
+    if index is not None:
+        message["index"] = index
+    return message
