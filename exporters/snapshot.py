@@ -1,0 +1,33 @@
+"""The state of the service at one moment, as the metrics show it: read at each scrape, held by nobody.
+
+Source: docs/architecture.md, "Metrics".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from translation_events.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What cannot be counted as events pass. Times are Unix seconds, sizes bytes, lags events.
+
+    `sessions` are all that run or ended less than 15 minutes ago, in any order; `connections` and
+    `connections_limit` are WebSockets by role (viewer, publisher, both); `log_free_bytes` is None where the
+    medium cannot tell; `reader_lag_events` has the readers sessions, metrics and spans.
+    """
+
+    now: float
+    stalled_after_s: float
+    sessions: Sequence[Session]
+    connections: Mapping[str, int]
+    connections_limit: Mapping[str, int]
+    relay_lag_events: int
+    log_last_seq: int
+    log_free_bytes: int | None
+    log_connected: bool
+    reader_lag_events: Mapping[str, int]
+    workers_configured: int = 0
