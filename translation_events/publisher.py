@@ -230,10 +230,10 @@ class Publisher:
             client_log().error("publisher stopped, events wait in the spool", error=repr(err))
 
     def _on_settled(self, replies: list[Reply]) -> None:
-        on_reply = self._on_reply
-        for reply in replies if on_reply is not None else ():
+        if self._on_reply is not None:
             try:
-                on_reply(reply)
+                for reply in replies:
+                    self._on_reply(reply)
             except Exception as err:  # noqa: BLE001  # the border to the caller's code
                 self._tell("on_reply", "on_reply raised", error=repr(err))
         with self._settled:
