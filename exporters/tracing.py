@@ -10,6 +10,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -101,7 +102,7 @@ class TracingExporter:
 
     def snapshot(self, session_id: str) -> bytes:
         """The session's spans that no collector has yet, b"" for none."""
-        return self._pending.snapshot(session_id, self._seen)
+        return self._pending.snapshot(session_id, max(self._seen, self._restored.get(session_id, 0)))
 
     def restore(self, session_id: str, blob: bytes) -> None:
         """Take back what `snapshot` gave, before the first `export`; damaged bytes are logged and ignored."""
@@ -178,10 +179,8 @@ class TracingExporter:
 
         def call() -> None:
             exported = self._call(drafts)
-            try:
+            with suppress(RuntimeError):  # the loop is gone, and the process about to be
                 loop.call_soon_threadsafe(self._land, landed, exported)
-            except RuntimeError:  # the loop is gone, and the process about to be
-                log.debug("an export ended after the loop")
 
         threading.Thread(target=call, name="spans-export", daemon=True).start()
         return landed

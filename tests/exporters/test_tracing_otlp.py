@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+from aiohttp import web
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 
@@ -85,6 +87,41 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str) -> N
     """A wrong value stops the start with its name, what was found and what is allowed."""
     with pytest.raises(ConfigError, match=rf"{name} is '{value}'; allowed"):
         otlp_exporter_from_environment({ENDPOINT: "http://127.0.0.1:4318", name: value})
+
+
+async def test_a_collector_that_refuses_is_named_with_its_reason_and_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One warning an outage that says why; a secret in the URL or the headers is never logged."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    refused = f"http://127.0.0.1:{free_port()}/v1/traces?key=SECRET"
+    with capture_logs() as logs:
+        for url in (f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces?key=SECRET", refused):
+            exporter = otlp_exporter_from_environment(
+                {
+                    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": url,
+                    PROTOCOL: "http/protobuf",
+                    "OTEL_EXPORTER_OTLP_TIMEOUT": "1.5",
+                }
+            )
+            assert exporter is not None
+            for _ in range(2):
+                assert await asyncio.to_thread(exporter.export, []) is SpanExportResult.FAILURE
+            exporter.shutdown()
+    await runner.cleanup()
+    assert [line["event"] for line in logs] == ["spans cannot be exported"] * 2
+    assert "401" in logs[0]["reason"]
+    assert "ConnectionError" in logs[1]["reason"]
+    assert "SECRET" not in str(logs) + caplog.text
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

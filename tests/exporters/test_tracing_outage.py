@@ -8,53 +8,16 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
 
-from exporters.tracing import TracingExporter, otlp_exporter_from_environment
 from exporters.tracing_pending import MAX_CHILDREN_PER_SESSION
 from tests.otlp_receiver import black_hole, free_port, grpc_receiver, http_receiver
+from tests.span_sender import Sender
 from tests.story import Story
 from translation_events import session as life
-
-
-class Sender:
-    """An exporter to a port, its counts, and a way to wait for them."""
-
-    def __init__(self, port: int, protocol: str, *, after: int = 0, timeout_s: float = 0.5) -> None:
-        exporter = otlp_exporter_from_environment(
-            {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-                "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-                "OTEL_EXPORTER_OTLP_TIMEOUT": str(timeout_s),
-            }
-        )
-        assert exporter is not None
-        self.outcomes = Counter[str]()
-        self._counted = asyncio.Event()
-        self.spans = TracingExporter(exporter=exporter, after=after, outcomes=self._count)
-
-    def _count(self, outcome: str, spans: int) -> None:
-        self.outcomes[outcome] += spans
-        self._counted.set()
-
-    async def until(self, outcome: str, spans: int = 1) -> None:
-        """Wait until `spans` spans have had that outcome."""
-        async with asyncio.timeout(20):
-            while self.outcomes[outcome] < spans:
-                self._counted.clear()
-                await self._counted.wait()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The sender loop, cancelled at the end."""
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self.spans.run(), name="spans")
-            yield
-            task.cancel()
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -81,6 +44,26 @@ async def test_spans_made_while_the_collector_was_down_arrive_once_it_is_back(pr
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_spans_made_while_the_collector_was_silent_arrive_once_it_answers(protocol: str) -> None:
+    """A collector that takes connections and never answers is a failure like any other."""
+    story = Story()
+    async with AsyncExitStack() as stack:
+        async with black_hole() as (port, connected):
+            sender = Sender(port, protocol)
+            await stack.enter_async_context(sender.running())
+            sender.spans.export(story.translate("first", items=10))
+            await sender.until("export_failed")
+            assert connected.is_set()
+        receiver = http_receiver(port) if protocol == "http/protobuf" else grpc_receiver(port)
+        received = await stack.enter_async_context(receiver)
+        sender.spans.export(story.translate("second", items=10))
+        await sender.until("exported", 24)
+        await received.count(24)
+        assert await sender.spans.flush()
+    assert len(received.ids()) == len(set(received.ids())) == 24
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 async def test_a_silent_collector_does_not_hold_up_the_shutdown(protocol: str) -> None:
     """A dead collector holds up neither the relay nor the shutdown (3 s)."""
     async with black_hole() as (port, connected):
@@ -97,7 +80,7 @@ async def test_a_silent_collector_does_not_hold_up_the_shutdown(protocol: str) -
 
 async def test_a_refused_connection_ends_the_flush_at_once() -> None:
     """At shutdown one failed try is enough: the spans are kept for the next start."""
-    sender = Sender(free_port(), "http/protobuf")
+    sender = Sender(free_port())
     sender.spans.export(Story().translate(items=10))
     began = time.monotonic()
     assert not await sender.spans.flush()
@@ -107,7 +90,7 @@ async def test_a_refused_connection_ends_the_flush_at_once() -> None:
 async def test_flush_sends_what_is_pending() -> None:
     """SIGTERM: flush spans (3 s at most)."""
     async with http_receiver() as received:
-        sender = Sender(received.port, "http/protobuf")
+        sender = Sender(received.port)
         sender.spans.export(Story().translate(items=10))
         assert await sender.spans.flush()
         await received.count(12)
@@ -150,7 +133,7 @@ async def test_a_hanging_export_does_not_keep_the_process_alive() -> None:
 async def test_pending_spans_survive_a_restart_and_arrive_once() -> None:
     """After a restart nothing is exported twice under another id and nothing ended is lost."""
     port, story = free_port(), Story()
-    before = Sender(port, "http/protobuf")
+    before = Sender(port)
     before.spans.export(story.translate("book", items=10))
     folded = story.seq
     # The summary of "book" is stored here; of "late" only the log knows.
@@ -159,7 +142,7 @@ async def test_pending_spans_survive_a_restart_and_arrive_once() -> None:
     before.spans.export([story.tell("step_completed", "late", step="parsing")])
     assert not await before.spans.flush()
 
-    after = Sender(port, "http/protobuf", after=cursor)
+    after = Sender(port, after=cursor)
     after.spans.restore("book", blob)
     after.spans.restore("nothing", b"")
     story.sessions.pop("late")
@@ -181,11 +164,11 @@ async def test_pending_spans_survive_a_restart_and_arrive_once() -> None:
 async def test_a_replay_over_restored_spans_makes_none_twice() -> None:
     """A replay that overlaps what the snapshot holds regenerates the same spans: each is exported once."""
     story = Story()
-    before = Sender(free_port(), "http/protobuf")
+    before = Sender(free_port())
     batch = story.translate(items=10)
     before.spans.export(batch)
     async with http_receiver() as received:
-        after = Sender(received.port, "http/protobuf")
+        after = Sender(received.port)
         after.spans.restore("book", before.spans.snapshot("book"))
         async with after.running():
             await after.until("exported", 12)
@@ -200,16 +183,16 @@ async def test_a_replay_over_restored_spans_makes_none_twice() -> None:
 async def test_spans_up_to_the_cursor_are_not_taken_back() -> None:
     """A snapshot older than the cursor holds spans that have been exported since."""
     story = Story()
-    before = Sender(free_port(), "http/protobuf")
+    before = Sender(free_port())
     before.spans.export(story.translate(items=10))
-    after = Sender(free_port(), "http/protobuf", after=story.seq)
+    after = Sender(free_port(), after=story.seq)
     after.spans.restore("book", before.spans.snapshot("book"))
     assert (after.spans.cursor, after.spans.lag(story.seq)) == (story.seq, 0)
 
 
 async def test_a_damaged_snapshot_is_logged_and_the_rest_goes_on() -> None:
     """Observability never stops the relay."""
-    sender = Sender(free_port(), "http/protobuf")
+    sender = Sender(free_port())
     with capture_logs() as logs:
         sender.spans.restore("book", b"\xc1")
     assert [line["event"] for line in logs] == ["the stored spans of a session cannot be read"]
@@ -219,7 +202,7 @@ async def test_a_damaged_snapshot_is_logged_and_the_rest_goes_on() -> None:
 async def test_memory_is_bounded_while_the_collector_is_dead() -> None:
     """A dead collector costs bounded memory, and is counted."""
     story = Story()
-    sender = Sender(free_port(), "http/protobuf")
+    sender = Sender(free_port())
     sender.spans.export([story.tell("translation_started")])
     for _ in range(1000):
         sender.spans.export([story.tell("translation_progress", after_s=700.0)])
@@ -248,7 +231,7 @@ async def test_a_change_no_span_can_be_made_of_is_counted_and_the_rest_goes_on()
     batch = story.translate("broken", items=1)
     (ended,) = [c for a in batch for c in a.changes if isinstance(c, life.Ended)]
     ended.attempt.root = ended.attempt.root._replace(trace_id=object())  # type: ignore[arg-type]  # on purpose
-    sender = Sender(free_port(), "http/protobuf")
+    sender = Sender(free_port())
     with capture_logs() as logs:
         sender.spans.export([batch[-1], *story.translate("whole", items=1)])
     assert sender.outcomes == {"export_failed": 1}
@@ -259,7 +242,7 @@ async def test_a_change_no_span_can_be_made_of_is_counted_and_the_rest_goes_on()
 async def test_cancelling_the_sender_does_not_lose_the_outcome_of_a_call_under_way() -> None:
     """At shutdown the call under way is waited for, not made again: nothing arrives twice."""
     async with http_receiver() as received:
-        sender = Sender(received.port, "http/protobuf")
+        sender = Sender(received.port)
         sender.spans.export(Story().translate(items=10))
         async with sender.running():
             await received.count(1)
