@@ -1,0 +1,243 @@
+// The live log: the newest matching lines in `seq` order, held still while paused or scrolled up.
+import { byId, element, setAttribute, setText } from "./element.js";
+import { EventRing } from "./event_ring.js";
+import { entryOf, LogFilter, markerOf, TYPES } from "./log_entry.js";
+import { lineOf, toggleWhole } from "./log_line.js";
+import { counted, exact } from "./units.js";
+
+const LINES = 500; // lines in the page; more stay in the ring and come by "show older"
+const AT_END_PX = 24;
+const TYPING_MS = 150;
+
+const KINDS = [
+  ["", "All events"],
+  ["level:info", "Without progress"],
+  ["level:warning", "Warnings, errors"],
+  ["level:error", "Errors"],
+];
+
+export class Log {
+  #ring = new EventRing();
+  #filter = new LogFilter();
+  #lines = byId("log-lines");
+  #note = byId("log-note");
+  #empty = byId("log-empty");
+  #toEnd = byId("to-end");
+  #pause = byId("pause");
+  #limit = LINES;
+  #next = 0;
+  #behind = 0;
+  #paused = false;
+  #atEnd = true;
+  #drawn = false;
+  #only;
+
+  /** `only` is the session the page is narrowed to, or null. */
+  constructor({ only }) {
+    this.#only = only;
+    this.#lines.classList.toggle("one-session", only !== null);
+    byId("log-session-label").hidden = only !== null;
+    this.#fillKinds();
+    this.#listen();
+    this.#describe();
+  }
+
+  add(event, size) {
+    this.#ring.push(entryOf(event, size));
+    this.#draw();
+  }
+
+  /** Say in the log that something happened to the stream: gap, reset, reconnected. */
+  mark(kind, message) {
+    this.#ring.push(markerOf(kind, message));
+    this.#draw();
+  }
+
+  clear() {
+    this.#ring.clear();
+    this.#next = this.#ring.end;
+    this.#rebuild();
+  }
+
+  #fillKinds() {
+    const select = byId("log-kind");
+    const option = ([value, text]) => element("option", { value, text });
+    const types = Object.keys(TYPES).map((type) => [`type:${type}`, type]);
+    select.append(...KINDS.map(option), element("optgroup", { label: "One type" }, ...types.map(option)));
+  }
+
+  #listen() {
+    let typing = null;
+    const apply = () => {
+      this.#filter.text = byId("log-text").value.trim().toLowerCase();
+      this.#filter.session = byId("log-session").value.trim().toLowerCase();
+      this.#filter.kind = byId("log-kind").value;
+      this.#limit = LINES;
+      this.#rebuild();
+    };
+    byId("log-filter").addEventListener("submit", (submitted) => submitted.preventDefault());
+    byId("log-filter").addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(apply, TYPING_MS);
+    });
+    this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
+    this.#toEnd.addEventListener("click", () => this.#goToEnd());
+    this.#lines.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#lines.addEventListener("click", (click) => this.#clicked(click, apply));
+    this.#lines.addEventListener("keydown", (key) => this.#moved(key));
+    new ResizeObserver(() => this.#atEnd && this.#scrollToEnd()).observe(this.#lines);
+  }
+
+  #clicked(click, apply) {
+    const button = click.target.closest("button");
+    const line = click.target.closest(".line");
+    if (button === null) return;
+    if (button.matches(".older")) {
+      this.#limit += LINES;
+      this.#atEnd = false;
+      this.#rebuild();
+    } else if (button.matches(".who")) {
+      if (this.#only !== null) return;
+      byId("log-session").value = line.dataset.session;
+      apply();
+    } else if (button.matches(".seq, .more")) {
+      toggleWhole(line);
+      if (this.#atEnd && line === this.#lines.lastElementChild) this.#scrollToEnd();
+    }
+  }
+
+  /** Arrow keys go from event to event once one has the focus; Tab leaves the log. */
+  #moved(key) {
+    const step = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[key.key];
+    const line = document.activeElement?.closest?.(".line");
+    if (step === undefined) return;
+    let next = line?.[step] ?? (line ? null : this.#lines.lastElementChild);
+    while (next && next.querySelector(".seq") === null) next = next[step];
+    if (!line && key.key === "ArrowDown") return;
+    if (next) {
+      key.preventDefault();
+      next.querySelector(".seq").focus();
+    }
+  }
+
+  #setPaused(paused) {
+    this.#paused = paused;
+    setAttribute(this.#pause, "aria-pressed", String(paused));
+    setText(this.#pause, paused ? "Resume" : "Pause");
+    if (!paused) this.#draw();
+    this.#describe();
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#lines;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    if (this.#atEnd) this.#behind = 0;
+    this.#describe();
+  }
+
+  #scrollToEnd() {
+    this.#lines.scrollTop = this.#lines.scrollHeight;
+  }
+
+  #goToEnd() {
+    this.#atEnd = true;
+    this.#behind = 0;
+    this.#scrollToEnd();
+    this.#trim();
+    this.#describe();
+  }
+
+  /** Once a frame at most; in a hidden page not at all, the ring keeps what comes. */
+  #draw() {
+    if (this.#drawn) return;
+    this.#drawn = true;
+    requestAnimationFrame(() => {
+      this.#drawn = false;
+      this.#append();
+      this.#describe();
+    });
+  }
+
+  #append() {
+    if (this.#paused) return;
+    if (this.#next < this.#ring.first || this.#ring.end - this.#next > this.#limit) {
+      this.#rebuild();
+      return;
+    }
+    const fresh = [];
+    for (; this.#next < this.#ring.end; this.#next += 1) {
+      const entry = this.#ring.at(this.#next);
+      if (this.#filter.matches(entry)) fresh.push(lineOf(entry));
+    }
+    if (fresh.length === 0) return;
+    this.#lines.append(...fresh);
+    this.#rove();
+    if (this.#atEnd) {
+      this.#trim();
+      this.#scrollToEnd();
+    } else {
+      this.#behind += fresh.length;
+      if (this.#lines.childElementCount > 2 * this.#limit) this.#trim();
+    }
+  }
+
+  /** Remove the oldest lines above the limit without moving what is being read. */
+  #trim() {
+    const surplus = this.#lines.childElementCount - this.#limit - 1;
+    if (surplus <= 0) return;
+    const before = this.#lines.scrollHeight;
+    const { scrollTop } = this.#lines;
+    const lines = [...this.#lines.querySelectorAll(":scope > .line")];
+    lines.slice(0, surplus).forEach((line) => line.remove());
+    if (this.#lines.querySelector(".older") === null) this.#lines.prepend(this.#olderButton());
+    if (!this.#atEnd) this.#lines.scrollTop = scrollTop - (before - this.#lines.scrollHeight);
+  }
+
+  #rebuild() {
+    const distance = this.#lines.scrollHeight - this.#lines.scrollTop;
+    const end = this.#paused ? Math.max(this.#next, this.#ring.first) : this.#ring.end;
+    const entries = [];
+    let older = 0;
+    for (let index = end - 1; index >= this.#ring.first; index -= 1) {
+      const entry = this.#ring.at(index);
+      if (!this.#filter.matches(entry)) continue;
+      if (entries.length < this.#limit) entries.push(entry);
+      else older += 1;
+    }
+    this.#next = end;
+    this.#lines.replaceChildren(...entries.reverse().map(lineOf));
+    if (older > 0) this.#lines.prepend(this.#olderButton());
+    else if (this.#ring.first > 0 && end > 0) this.#lines.prepend(this.#notKept());
+    this.#rove();
+    if (this.#atEnd) this.#scrollToEnd();
+    else this.#lines.scrollTop = this.#lines.scrollHeight - distance;
+    this.#describe();
+  }
+
+  #olderButton() {
+    return element("p", { class: "edge" }, element("button", { type: "button", class: "older", text: "Show older lines" }));
+  }
+
+  #notKept() {
+    return element("p", { class: "edge", text: "Older events are no longer kept by this page; the server has them." });
+  }
+
+  /** One line is a tab stop: the newest. */
+  #rove() {
+    this.#lines.querySelectorAll('.seq[tabindex="0"]').forEach((button) => button.setAttribute("tabindex", "-1"));
+    const seqs = this.#lines.querySelectorAll(".seq");
+    seqs[seqs.length - 1]?.setAttribute("tabindex", "0");
+  }
+
+  #describe() {
+    const kept = this.#ring.end - this.#ring.first;
+    const waiting = this.#ring.end - this.#next;
+    const shown = this.#lines.querySelectorAll(".line").length;
+    if (this.#paused) setText(this.#note, `Paused, ${counted(waiting, "new event")}`);
+    else setText(this.#note, kept === 0 ? "" : `${exact(shown)} of ${exact(kept)} kept`);
+    this.#empty.hidden = shown > 0;
+    setText(this.#empty, kept > 0 && this.#filter.active ? "Nothing kept here matches the filter." : "No events yet. They appear here as they are reported.");
+    this.#toEnd.hidden = this.#atEnd;
+    setText(this.#toEnd, this.#behind > 0 ? `↓ ${counted(this.#behind, "new line")}` : "↓ Newest");
+  }
+}

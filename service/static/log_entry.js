@@ -1,0 +1,81 @@
+// What the live log keeps of one event, and which of them a filter lets through.
+
+const DAY_S = 86400;
+
+export const LEVELS = { error: 3, warning: 2, info: 1, progress: 0 };
+
+export const TYPES = {
+  translation_started: "started",
+  translation_progress: "progress",
+  translation_completed: "completed",
+  translation_error: "error",
+  translation_cancelled: "cancelled",
+  step_completed: "step done",
+  conversion_started: "conv. start",
+  conversion_progress: "converting",
+  conversion_completed: "conv. done",
+  conversion_error: "conv. error",
+  worker_status: "worker",
+  session_ended: "ended",
+};
+
+function levelOf(event) {
+  const { type } = event;
+  if (type.endsWith("_error") || type === "session_ended") return "error";
+  if (type === "worker_status") {
+    const state = event.data?.state;
+    return state === "down" || state === "wedged" ? "error" : state === "degraded" ? "warning" : "info";
+  }
+  if (type === "translation_cancelled" || (type.endsWith("_completed") && event.failed_items > 0)) return "warning";
+  return type.endsWith("_progress") ? "progress" : "info";
+}
+
+/** When it happened, Unix seconds: a producer's clock more than a day off is not believed. */
+export function eventTime(event) {
+  const at = event.timestamp;
+  const credible = typeof at === "number" && Math.abs(at - event.received_at) <= DAY_S;
+  return credible ? at : event.received_at;
+}
+
+function messageOf(event) {
+  if (event.type === "session_ended") return `${event.data?.status ?? "ended"}: ${event.data?.reason ?? ""}`;
+  if (event.type === "worker_status" && !event.message) {
+    const { worker, state, reason } = event.data ?? {};
+    return `${worker} is ${state}${reason ? `: ${reason}` : ""}`;
+  }
+  return event.message ?? "";
+}
+
+/** `size` is the length of the event's JSON in characters. */
+export function entryOf(event, size) {
+  return { seq: event.seq, at: eventTime(event), level: levelOf(event), message: messageOf(event), event, size };
+}
+
+/** A line of the page's own: something happened to the stream, not in it. */
+export function markerOf(kind, message) {
+  return { marker: kind, message, at: Date.now() / 1000, level: "warning", size: message.length };
+}
+
+/** What the log shows: `kind` is "", a minimum level ("level:warning") or a type ("type:step_completed"). */
+export class LogFilter {
+  text = "";
+  kind = "";
+  session = "";
+
+  matches(entry) {
+    if (entry.marker) return true;
+    const { event } = entry;
+    const [by, wanted] = this.kind.split(":");
+    if (by === "level" && LEVELS[entry.level] < LEVELS[wanted]) return false;
+    if (by === "type" && event.type !== wanted) return false;
+    if (this.session !== "" && !event.session_id.toLowerCase().includes(this.session)) return false;
+    if (this.text === "") return true;
+    return [entry.message, event.error, event.step, event.session_id, event.type, event.current_item].some(
+      (part) => part !== undefined && part !== null && String(part).toLowerCase().includes(this.text),
+    );
+  }
+
+  get active() {
+    return this.text !== "" || this.kind !== "" || this.session !== "";
+  }
+}

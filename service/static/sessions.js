@@ -1,0 +1,133 @@
+// The sessions the page shows: always what the server says of them, read again when events say they changed.
+import { read, ReadError } from "./api.js";
+import { byId, element, setText } from "./element.js";
+import { SessionCard } from "./session_card.js";
+import { count, counted } from "./units.js";
+
+const CARDS = 100; // more would be neither readable nor quick; the rest are counted and searchable
+const ENDED_CARDS = 6;
+const ENDED_WITHIN_S = 900;
+
+const COUNTS = [
+  ["Active", ["running", "stalled"], "running"],
+  ["Completed", ["completed"], "completed"],
+  ["With failures", ["completed_with_failures"], "completed_with_failures"],
+  ["Failed", ["failed", "lost", "timed_out"], "failed"],
+  ["Cancelled", ["cancelled"], "cancelled"],
+];
+
+export class Sessions {
+  #only;
+  #cards = new Map();
+  #seenActive = new Set();
+  #counts = new Map();
+  #list = byId("session-cards");
+  #empty = byId("sessions-empty");
+  #note = byId("sessions-note");
+  #ids = byId("session-ids");
+  summary = { active: 0, newest: null };
+
+  /** `only` is the session the page is narrowed to, or null. */
+  constructor({ only }) {
+    this.#only = only;
+    setText(byId("sessions-title"), only === null ? "Sessions" : "Session");
+    for (const [label, , tone] of COUNTS) {
+      const value = element("b", { text: "–" });
+      this.#counts.set(label, value);
+      byId("counts").append(element("div", { class: "count", "data-status": tone, "data-count": label.toLowerCase() }, value, element("span", { text: label })));
+    }
+    this.#list.classList.toggle("single", only !== null);
+  }
+
+  /** Read the server's truth and show it. Throws ReadError; what is shown then stays as it was. */
+  async refresh() {
+    const [shown, status] = await Promise.all([this.#only === null ? this.#readAll() : this.#readOne(), read("/status")]);
+    const readAt = performance.now();
+    this.#show(shown.sessions.slice(0, CARDS), readAt);
+    this.#showCounts(status.body.sessions ?? {});
+    this.#describe(shown);
+    const newest = shown.sessions[0] ?? null;
+    this.summary = { active: shown.active, newest };
+  }
+
+  /** Let the clocks of the cards go on. */
+  tick() {
+    const now = performance.now();
+    this.#cards.forEach((card) => card.tick(now));
+  }
+
+  async #readAll() {
+    const [active, ended] = await Promise.all([read("/sessions"), read("/sessions/history", { limit: 20 })]);
+    const running = active.body.sessions.sort((a, b) => b.started_at - a.started_at || b.first_seq - a.first_seq);
+    const runningIds = new Set(running.map((session) => session.session_id));
+    const recent = ended.body.sessions.filter(
+      (session) =>
+        !runningIds.has(session.session_id) &&
+        (this.#seenActive.has(session.session_id) || Date.now() / 1000 - session.ended_at < ENDED_WITHIN_S),
+    );
+    this.#seenActive = new Set([...runningIds, ...recent.map((session) => session.session_id)]);
+    return { sessions: [...running, ...recent.slice(0, ENDED_CARDS)], active: running.length, lag: active.lag };
+  }
+
+  async #readOne() {
+    try {
+      const { body, lag } = await read(`/sessions/${encodeURIComponent(this.#only)}`);
+      return { sessions: [body], active: body.ended_at === null ? 1 : 0, lag };
+    } catch (error) {
+      if (error instanceof ReadError && error.status === 404) return { sessions: [], active: 0, lag: 0 };
+      throw error;
+    }
+  }
+
+  #show(sessions, readAt) {
+    const wanted = new Set(sessions.map((session) => session.session_id));
+    for (const [id, card] of this.#cards) {
+      if (!wanted.has(id)) {
+        card.node.remove();
+        this.#cards.delete(id);
+      }
+    }
+    sessions.forEach((session, place) => {
+      let card = this.#cards.get(session.session_id);
+      if (card === undefined) {
+        card = new SessionCard();
+        this.#cards.set(session.session_id, card);
+      }
+      card.show(session, readAt);
+      const there = this.#list.children[place];
+      if (there !== card.node) this.#list.insertBefore(card.node, there ?? null);
+    });
+    const ids = [...wanted].join("\n");
+    if (this.#ids.dataset.ids !== ids) {
+      this.#ids.dataset.ids = ids;
+      this.#ids.replaceChildren(...[...wanted].map((value) => element("option", { value })));
+    }
+  }
+
+  #showCounts(byStatus) {
+    for (const [label, statuses] of COUNTS) {
+      const known = statuses.every((status) => typeof byStatus[status] === "number");
+      const sum = statuses.reduce((total, status) => total + byStatus[status], 0);
+      setText(this.#counts.get(label), known ? count(sum) : "–");
+      this.#counts.get(label).classList.toggle("none", sum === 0);
+    }
+  }
+
+  #describe({ sessions, active, lag }) {
+    const more = sessions.length - CARDS;
+    const parts = [];
+    const stalled = sessions.filter((session) => session.status === "stalled").length;
+    if (this.#only === null && active > 0) parts.push(`${active} active`);
+    if (stalled > 0) parts.push(`${stalled} stalled`);
+    if (more > 0) parts.push(`${more} more are not shown`);
+    if (lag > 0) parts.push(`${counted(lag, "event")} behind`);
+    setText(this.#note, parts.join(" · "));
+    this.#empty.hidden = sessions.length > 0;
+    setText(
+      this.#empty,
+      this.#only === null
+        ? "Nothing is being translated. A session appears here with its first event."
+        : `No event of “${this.#only}” has come yet. It appears here with its first one.`,
+    );
+  }
+}
