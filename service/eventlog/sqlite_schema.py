@@ -126,12 +126,16 @@ def migrate(connection: sqlite3.Connection, version: int, migrations: Sequence[s
 
 def damaged(path: Path, error: sqlite3.Error) -> LogDamaged:
     """What to tell the one who meets a torn or corrupt file, with the exact commands."""
-    parts = [f"{path}{suffix}" for suffix in ("", "-wal", "-shm") if Path(f"{path}{suffix}").exists()]
-    moves = " && ".join(f"mv {shlex.quote(part)} {shlex.quote(part + '.damaged')}" for part in parts)
+    aside = f"{path}.damaged"
+    moves = " && ".join(
+        f"mv {shlex.quote(f'{path}{suffix}')} {shlex.quote(f'{aside}{suffix}')}"
+        for suffix in ("", "-wal", "-shm")
+        if Path(f"{path}{suffix}").exists()
+    )
     return LogDamaged(
-        f"The event log {path} is damaged ({error}). To start with an empty one: {moves}. "
-        f"To save what can be read: sqlite3 {shlex.quote(f'{path}.damaged')} .recover | "
-        f"sqlite3 {shlex.quote(str(path))}"
+        f"The event log {path} is damaged ({error}). Move it aside and start again: {moves}. What can be "
+        "read goes into the new file if, before that start, an sqlite3 command with .recover runs: "
+        f"sqlite3 {shlex.quote(aside)} .recover | sqlite3 {shlex.quote(str(path))}"
     )
 
 
