@@ -1,4 +1,5 @@
 // Reads from the monitor server over HTTP: JSON or an error that says what happened, always within a time limit.
+import { noteServerTime } from "./clock.js";
 
 const TIMEOUT_MS = 8000;
 
@@ -20,6 +21,7 @@ export async function read(path, parameters = {}) {
   } catch (error) {
     throw new ReadError(0, error.name === "TimeoutError" ? "no answer within 8 s" : "the server cannot be reached");
   }
+  noteServerTime(response.headers.get("Date"));
   let body = null;
   try {
     body = await response.json();

@@ -30,6 +30,8 @@ export class Log {
   #paused = false;
   #atEnd = true;
   #drawn = false;
+  #stop = null;
+  #connected = false;
   #only;
 
   /** `only` is the session the page is narrowed to, or null. */
@@ -39,6 +41,12 @@ export class Log {
     byId("log-session-label").hidden = only !== null;
     this.#fillKinds();
     this.#listen();
+    this.#describe();
+  }
+
+  /** The stream is open: an empty log is now known to be empty. */
+  opened() {
+    this.#connected = true;
     this.#describe();
   }
 
@@ -81,7 +89,7 @@ export class Log {
       typing = setTimeout(apply, TYPING_MS);
     });
     this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
-    this.#toEnd.addEventListener("click", () => this.#goToEnd());
+    this.#toEnd.addEventListener("click", () => this.#follow());
     this.#lines.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#lines.addEventListener("click", (click) => this.#clicked(click, apply));
     this.#lines.addEventListener("keydown", (key) => this.#moved(key));
@@ -130,20 +138,26 @@ export class Log {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#lines;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
-    if (this.#atEnd) this.#behind = 0;
-    this.#describe();
+    const atEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    if (atEnd === this.#atEnd) return;
+    this.#atEnd = atEnd;
+    if (atEnd) this.#follow();
+    else this.#describe();
   }
 
   #scrollToEnd() {
     this.#lines.scrollTop = this.#lines.scrollHeight;
   }
 
-  #goToEnd() {
+  /** Follow the newest lines again, with no more of them than usual. */
+  #follow() {
     this.#atEnd = true;
     this.#behind = 0;
-    this.#scrollToEnd();
+    this.#limit = LINES;
+    this.#append();
     this.#trim();
+    this.#scrollToEnd();
+    this.#rove();
     this.#describe();
   }
 
@@ -159,7 +173,7 @@ export class Log {
   }
 
   #append() {
-    if (this.#paused) return;
+    if (this.#paused || this.#heldForReader) return;
     if (this.#next < this.#ring.first || this.#ring.end - this.#next > this.#limit) {
       this.#rebuild();
       return;
@@ -171,26 +185,29 @@ export class Log {
     }
     if (fresh.length === 0) return;
     this.#lines.append(...fresh);
-    this.#rove();
     if (this.#atEnd) {
       this.#trim();
       this.#scrollToEnd();
     } else {
       this.#behind += fresh.length;
-      if (this.#lines.childElementCount > 2 * this.#limit) this.#trim();
     }
+    this.#rove();
   }
 
-  /** Remove the oldest lines above the limit without moving what is being read. */
+  /** Whoever reads further up keeps the place: beyond a bound, new lines wait in the ring. */
+  get #heldForReader() {
+    const waiting = this.#ring.end - this.#next;
+    return !this.#atEnd && this.#lines.childElementCount + waiting > 2 * this.#limit;
+  }
+
+  /** Remove the oldest lines above the limit; only while following the newest, where nobody reads them. */
   #trim() {
     const surplus = this.#lines.childElementCount - this.#limit - 1;
     if (surplus <= 0) return;
-    const before = this.#lines.scrollHeight;
-    const { scrollTop } = this.#lines;
     const lines = [...this.#lines.querySelectorAll(":scope > .line")];
     lines.slice(0, surplus).forEach((line) => line.remove());
-    if (this.#lines.querySelector(".older") === null) this.#lines.prepend(this.#olderButton());
-    if (!this.#atEnd) this.#lines.scrollTop = scrollTop - (before - this.#lines.scrollHeight);
+    this.#lines.querySelector(".edge")?.remove();
+    this.#lines.prepend(this.#olderButton());
   }
 
   #rebuild() {
@@ -224,20 +241,32 @@ export class Log {
 
   /** One line is a tab stop: the newest. */
   #rove() {
-    this.#lines.querySelectorAll('.seq[tabindex="0"]').forEach((button) => button.setAttribute("tabindex", "-1"));
-    const seqs = this.#lines.querySelectorAll(".seq");
-    seqs[seqs.length - 1]?.setAttribute("tabindex", "0");
+    let line = this.#lines.lastElementChild;
+    while (line !== null && line.dataset.seq === undefined) line = line.previousElementSibling;
+    const stop = line?.querySelector(".seq") ?? null;
+    if (stop === this.#stop) return;
+    this.#stop?.setAttribute("tabindex", "-1");
+    stop?.setAttribute("tabindex", "0");
+    this.#stop = stop;
   }
 
   #describe() {
     const kept = this.#ring.end - this.#ring.first;
     const waiting = this.#ring.end - this.#next;
-    const shown = this.#lines.querySelectorAll(".line").length;
+    const shown = this.#lines.childElementCount - (this.#lines.firstElementChild?.matches(".edge") ? 1 : 0);
+    const behind = this.#behind + (this.#paused ? 0 : waiting);
     if (this.#paused) setText(this.#note, `Paused, ${counted(waiting, "new event")}`);
     else setText(this.#note, kept === 0 ? "" : `${exact(shown)} of ${exact(kept)} kept`);
     this.#empty.hidden = shown > 0;
-    setText(this.#empty, kept > 0 && this.#filter.active ? "Nothing kept here matches the filter." : "No events yet. They appear here as they are reported.");
+    setText(this.#empty, this.#emptyText(kept));
     this.#toEnd.hidden = this.#atEnd;
-    setText(this.#toEnd, this.#behind > 0 ? `↓ ${counted(this.#behind, "new line")}` : "↓ Newest");
+    setText(this.#toEnd, behind > 0 ? `↓ ${exact(behind)} new` : "↓ Newest");
+  }
+
+  #emptyText(kept) {
+    if (!this.#connected) return "Waiting for the server…";
+    return kept > 0 && this.#filter.active
+      ? "No event kept here matches the filter."
+      : "No events yet. They appear here as they are reported.";
   }
 }

@@ -97,6 +97,7 @@ const stream = new Stream({
       readAll();
     },
     opened() {
+      log.opened();
       if (connectedBefore) log.mark("reconnected", `Connected again at ${clockTime(Date.now() / 1000)}; the log goes on without a gap unless one is marked.`);
       connectedBefore = true;
       readAll();

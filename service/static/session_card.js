@@ -1,7 +1,7 @@
 // One session as a card: changed in place, so that nothing jumps and the focus stays where it is.
 import { element, setAttribute, setText } from "./element.js";
 import { hasEnded, showStatus, statusBadge, statusLabel } from "./status.js";
-import { clip, plain, short } from "./text.js";
+import { plain, short } from "./text.js";
 import { count, counted, dayTime, dollars, duration, elapsed, exact, percent, range, UNKNOWN, utc } from "./units.js";
 
 const MESSAGE = 300;
@@ -134,8 +134,6 @@ export class SessionCard {
     if (session.errors === 0) return;
     const said = session.last_error ?? session.last_error_type ?? "no text was given";
     setText(this.#errorLine, `${counted(session.errors, "error")}: ${short(said, 120)}`);
-    // A closed one is filled when it is opened: a thousand long texts nobody reads need not be laid out.
-    const whole = plain(said);
-    setText(this.#errorText, clip(whole, 65536).text === whole ? whole : whole.slice(0, 65536));
+    setText(this.#errorText, plain(said));
   }
 }

@@ -1,5 +1,6 @@
 // The sessions the page shows: always what the server says of them, read again when events say they changed.
 import { read, ReadError } from "./api.js";
+import { serverNow } from "./clock.js";
 import { byId, element, setText } from "./element.js";
 import { SessionCard } from "./session_card.js";
 import { count, counted } from "./units.js";
@@ -63,7 +64,7 @@ export class Sessions {
     const recent = ended.body.sessions.filter(
       (session) =>
         !runningIds.has(session.session_id) &&
-        (this.#seenActive.has(session.session_id) || Date.now() / 1000 - session.ended_at < ENDED_WITHIN_S),
+        (this.#seenActive.has(session.session_id) || serverNow() - session.ended_at < ENDED_WITHIN_S),
     );
     this.#seenActive = new Set([...runningIds, ...recent.map((session) => session.session_id)]);
     return { sessions: [...running, ...recent.slice(0, ENDED_CARDS)], active: running.length, lag: active.lag };

@@ -1,4 +1,5 @@
 // What came in the last two minutes, a second at a time, by the server's clock.
+import { serverNow } from "./clock.js";
 import { byId, drawing, element, setText } from "./element.js";
 import { rate } from "./units.js";
 
@@ -25,7 +26,6 @@ export class Throughput {
   #panel = byId("throughput");
   #note = byId("throughput-note");
   #seconds = new Map();
-  #skew = null;
   #charts = new Map();
 
   constructor() {
@@ -39,9 +39,6 @@ export class Throughput {
   }
 
   add(event) {
-    // The newest event tells how far the two clocks are apart, as well as it needs to be known here.
-    const skew = event.received_at - Date.now() / 1000;
-    this.#skew = this.#skew === null ? skew : Math.max(this.#skew, skew);
     const second = Math.floor(event.received_at);
     let bucket = this.#seconds.get(second);
     if (bucket === undefined) this.#seconds.set(second, (bucket = { events: 0, items: 0, tokens: 0, errors: 0 }));
@@ -54,12 +51,11 @@ export class Throughput {
 
   clear() {
     this.#seconds.clear();
-    this.#skew = null;
   }
 
   /** Draw once a second; a closed panel only says its rate. */
   tick() {
-    const now = Math.floor(Date.now() / 1000 + Math.min(0, this.#skew ?? 0));
+    const now = Math.floor(serverNow());
     this.#forget(now);
     const mean = (name) => {
       let sum = 0;

@@ -1,92 +1,25 @@
-"""The HTML monitor in a real browser against a real server: right, inert to hostile text, and without a gap.
-
-Every test fails on an error in the browser's console, an uncaught exception or a breach of the page's
-Content-Security-Policy, whatever else it looks at.
-"""
+"""The HTML monitor in a real browser against a real server: what it shows is right, hostile text is inert."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import re
-import signal
-import socket
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import expect
 
-from service.keys import RELAY
-from service.relay.frames import control_frame
+from tests.browser import SEQS, OpenPage, browsing, progress, shown_seqs, until_live, until_shown
 from tests.monitor_server import Server, StartServer, event
-from tests.parts import need
 
-CHROMIUM = Path("/usr/bin/chromium")
-HAS_CHROMIUM = CHROMIUM.exists()
-# The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
-OUTAGE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
-REPORT_CSP = (
-    "addEventListener('securitypolicyviolation', v => "
-    "console.error(`CSP: ${v.violatedDirective} ${v.blockedURI} ${v.sourceFile}:${v.lineNumber}`))"
-)
-SEQS = "() => [...document.querySelectorAll('#log-lines [data-seq]')].map(l => Number(l.dataset.seq))"
 WIDER_THAN_VIEW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-OpenPage = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
 async def open_page() -> AsyncIterator[OpenPage]:
-    """Open the monitor of a server: `await open_page(url, "/monitor", viewport=…, forgive=OUTAGE)`."""
-    need(HAS_CHROMIUM, f"Chromium at {CHROMIUM}")
-    problems: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-
-        async def begin(
-            url: str,
-            path: str = "/monitor",
-            *,
-            forgive: tuple[str, ...] = (),
-            live: bool = True,
-            **options: Any,
-        ) -> Page:
-            context = await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-            page = await context.new_page()
-            await page.add_init_script(REPORT_CSP)
-            page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
-            page.on(
-                "console",
-                lambda said: (
-                    problems.append(f"console: {said.text} {said.location}")
-                    if said.type in ("error", "warning") and not any(part in said.text for part in forgive)
-                    else None
-                ),
-            )
-            await page.goto(url + path)
-            if live:
-                await until_live(page)
-            return page
-
-        yield begin
-        await browser.close()
-    assert problems == []
-
-
-async def until_live(page: Page) -> None:
-    await expect(page.locator("body[data-connection=live]")).to_have_count(1, timeout=20_000)
-
-
-async def until_shown(page: Page, seq: int) -> None:
-    await expect(page.locator(f'#log-lines [data-seq="{seq}"]')).to_have_count(1, timeout=20_000)
+    """Opens pages; the test fails if one of them had an error."""
+    async with browsing() as opening:
+        yield opening
 
 
 async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
@@ -94,11 +27,6 @@ async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
     status, answer = await server.post(list(events))
     assert status == 200, answer
     return [result["seq"] for result in answer["results"]]
-
-
-def progress(number: int, total: int = 1000, session_id: str = "book", **fields: Any) -> dict[str, Any]:
-    fields = {"current_item": f"line_{number}", "total_items": total, **fields}
-    return event(session_id, step="translation", message=f"Line {number} of {total}", **fields)
 
 
 async def test_an_event_published_over_a_websocket_appears_in_log_and_session(
@@ -245,10 +173,10 @@ async def test_pause_holds_the_log_still_and_loses_nothing(server: Server, open_
     await page.get_by_role("button", name="Pause").click()
     during = await publish(server, *(progress(n) for n in range(20, 320)))
     await expect(page.locator("#log-note")).to_have_text("Paused, 300 new events")
-    assert await page.evaluate(SEQS) == before
+    assert await shown_seqs(page) == before
     await page.get_by_role("button", name="Resume").click()
     await until_shown(page, during[-1])
-    assert await page.evaluate(SEQS) == before + during
+    assert await shown_seqs(page) == before + during
 
 
 async def test_the_log_filters_by_text_level_type_and_session(server: Server, open_page: OpenPage) -> None:
@@ -289,12 +217,12 @@ async def test_the_log_stays_bounded_and_in_order_under_many_events(
     for start_at in range(0, 2000, 500):
         seqs += await publish(server, *(progress(n, 2000) for n in range(start_at, start_at + 500)))
     await until_shown(page, seqs[-1])
-    shown = await page.evaluate(SEQS)
+    shown = await shown_seqs(page)
     assert 500 <= len(shown) <= 501
     assert shown == seqs[-len(shown) :]
     await page.get_by_role("button", name="Show older lines").click()
     await page.wait_for_function(f"() => ({SEQS})().length === 1000")
-    assert await page.evaluate(SEQS) == seqs[-1000:]
+    assert await shown_seqs(page) == seqs[-1000:]
 
 
 async def test_one_session_can_be_monitored_alone(server: Server, open_page: OpenPage) -> None:
@@ -310,7 +238,7 @@ async def test_one_session_can_be_monitored_alone(server: Server, open_page: Ope
     await until_shown(page, mine[-1])
     later = await publish(server, progress(4, 9, "other"), progress(4, 9, "mine"))
     await until_shown(page, later[1])
-    assert await page.evaluate(SEQS) == [*mine, later[1]]
+    assert await shown_seqs(page) == [*mine, later[1]]
     await expect(page).to_have_title("mine · Translation Monitor")
     await page.get_by_role("link", name="All sessions").click()
     await expect(page.locator(".card")).to_have_count(2)
@@ -345,156 +273,6 @@ async def test_history_pages_back_and_forth_and_can_be_searched(server: Server, 
     await page.locator("#history-status").select_option("completed_with_failures")
     await expect(page.locator("#history-rows tr")).to_have_count(5)
     await expect(page.locator("#history-rows .badge").first).to_have_text("Completed with failures")
-
-
-async def test_an_unavailable_log_is_said_and_taken_back(server: Server, open_page: OpenPage) -> None:
-    """Viewers are told when the log cannot be written and when it can again; the page passes it on."""
-    page = await open_page(server.url)
-    relay = server.app[RELAY]
-    relay.tell_all(control_frame({"type": "log_unavailable", "since": time.time()}))
-    await expect(page.locator("#connection-text")).to_have_text("Log unavailable")
-    await expect(page.get_by_role("alert")).to_contain_text("cannot write its event log")
-    relay.tell_all(control_frame({"type": "log_available"}))
-    await expect(page.locator("#connection-text")).to_have_text("Live")
-    await expect(page.get_by_role("alert")).to_be_hidden()
-
-
-async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_page: OpenPage) -> None:
-    """Over the connection limit the page says why it is not live, and comes in when a place is free."""
-    server = await start(server={"max_connections": 2})
-    taken = await server.ws("role=viewer")
-    page = await open_page(server.url, forgive=OUTAGE, live=False)
-    await expect(page.get_by_role("alert")).to_contain_text("takes no more viewers", timeout=15_000)
-    await expect(page).to_have_title("Disconnected · Translation Monitor")
-    await taken.close()
-    await until_live(page)
-
-
-@contextlib.asynccontextmanager
-async def serving(port: int, event_log: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The program itself on a port, until it is killed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "--port", str(port), "--event-log", event_log),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-    try:
-        async with asyncio.timeout(20), aiohttp.ClientSession() as client:
-            while True:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with client.get(f"http://127.0.0.1:{port}/readyz") as response:
-                        if response.status == 200:
-                            break
-                await asyncio.sleep(0.05)
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def publish_to(port: int, *events: dict[str, Any]) -> list[int]:
-    url = f"http://127.0.0.1:{port}/events"
-    async with aiohttp.ClientSession() as client, client.post(url, json=list(events)) as response:
-        assert response.status == 200, await response.text()
-        return [result["seq"] for result in (await response.json())["results"]]
-
-
-async def test_a_killed_and_restarted_server_leaves_no_gap_and_no_repeat(
-    tmp_path: Path, open_page: OpenPage
-) -> None:
-    """Killed with -9 and started again on the same log: every seq is shown once, in order."""
-    port, log = free_port(), f"sqlite:///{tmp_path / 'events.db'}"
-    async with serving(port, log) as process:
-        page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
-        seqs = await publish_to(port, *(progress(n) for n in range(60)))
-        await until_shown(page, seqs[-1])
-        await expect(page.locator('.card[data-session="book"]')).to_have_count(1)
-        process.kill()
-        await process.wait()
-    await expect(page.locator("body[data-connection=waiting]")).to_have_count(1)
-    await expect(page.get_by_role("button", name="Retry now")).to_be_visible()
-    await expect(page).to_have_title("Disconnected · book · Translation Monitor")
-    await expect(page.get_by_role("alert")).to_contain_text("Not live since")
-    async with serving(port, log):
-        seqs += await publish_to(port, *(progress(n) for n in range(60, 150)))
-        await until_live(page)
-        seqs += await publish_to(port, *(progress(n) for n in range(150, 160)))
-        await until_shown(page, seqs[-1])
-        assert await page.evaluate(SEQS) == seqs
-        await expect(page.get_by_role("alert")).to_be_hidden()
-        await expect(page.locator('.card[data-session="book"] [data-fact=items] dd')).to_have_text(
-            "159 of 1,000"
-        )
-        await expect(page.locator("#log-lines [data-marker=reconnected]")).to_have_count(1)
-        await page.close()
-
-
-async def test_missed_events_leave_a_marker_with_their_number(tmp_path: Path, open_page: OpenPage) -> None:
-    """Where retention has overtaken the page, a visible marker says how many events were missed."""
-    port, elsewhere, log = free_port(), free_port(), f"sqlite:///{tmp_path / 'events.db'}"
-    async with serving(port, log):
-        page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
-        seqs = await publish_to(port, *(progress(n) for n in range(10)))
-        await until_shown(page, seqs[-1])
-    async with serving(elsewhere, log, MONITOR_EVENTS_PER_SESSION="50"):
-        for start_at in range(10, 410, 40):
-            seqs += await publish_to(elsewhere, *(progress(n) for n in range(start_at, start_at + 40)))
-    async with serving(port, log):
-        await until_shown(page, seqs[-1])
-        shown = await page.evaluate(SEQS)
-        assert shown == sorted(set(shown))
-        missed = len(seqs) - len(shown)
-        assert missed > 0
-        marker = page.locator("#log-lines [data-marker=gap]")
-        await expect(marker).to_have_count(1)
-        await expect(marker).to_contain_text(f"{missed} events between")
-        await page.close()
-
-
-async def test_another_log_clears_the_page_and_begins_anew(open_page: OpenPage) -> None:
-    """`reset`: a server with another log is not mixed with what came from the old one."""
-    port = free_port()
-    async with serving(port, "memory:"):
-        page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
-        old = await publish_to(port, *(progress(n, session_id="old") for n in range(30)))
-        await until_shown(page, old[-1])
-    async with serving(port, "memory:"):
-        new = await publish_to(port, *(progress(n, session_id="new") for n in range(5)))
-        await until_shown(page, new[-1])
-        await expect(page.locator("#log-lines [data-marker=reset]")).to_have_count(1)
-        await expect(page.locator('#log-lines [data-session="old"]')).to_have_count(0)
-        assert await page.evaluate(SEQS) == new
-        await expect(page.locator(".card")).to_have_count(1)
-        await expect(page.locator('.card[data-session="new"]')).to_have_count(1)
-        await page.close()
-
-
-@pytest.mark.slow
-async def test_a_silent_server_is_not_called_live(tmp_path: Path, open_page: OpenPage) -> None:
-    """A socket that stays open and brings nothing is found out; when the server wakes, nothing is missing."""
-    port, log = free_port(), f"sqlite:///{tmp_path / 'events.db'}"
-    async with serving(port, log) as process:
-        page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
-        seqs = await publish_to(port, *(progress(n) for n in range(5)))
-        await until_shown(page, seqs[-1])
-        os.kill(process.pid, signal.SIGSTOP)
-        try:
-            await expect(page.locator("body[data-connection=waiting]")).to_have_count(1, timeout=45_000)
-        finally:
-            os.kill(process.pid, signal.SIGCONT)
-        await until_live(page)
-        seqs += await publish_to(port, progress(6))
-        await until_shown(page, seqs[-1])
-        assert await page.evaluate(SEQS) == seqs
-        await page.close()
 
 
 async def test_the_page_is_served_under_a_strict_policy(server: Server) -> None:

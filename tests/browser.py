@@ -1,0 +1,98 @@
+"""A real browser on the monitor page, and what its tests ask of every page they open."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+
+from tests.monitor_server import event
+from tests.parts import need
+
+CHROMIUM = Path("/usr/bin/chromium")
+HAS_CHROMIUM = CHROMIUM.exists()
+# The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
+OUTAGE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
+REPORT_CSP = (
+    "addEventListener('securitypolicyviolation', v => "
+    "console.error(`CSP: ${v.violatedDirective} ${v.blockedURI} ${v.sourceFile}:${v.lineNumber}`))"
+)
+SEQS = "() => [...document.querySelectorAll('#log-lines [data-seq]')].map(l => Number(l.dataset.seq))"
+
+OpenPage = Callable[..., Awaitable[Page]]
+
+
+class Pages:
+    """Opens pages and collects what went wrong in them."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self.problems: list[str] = []
+
+    async def open(
+        self,
+        url: str,
+        path: str = "/monitor",
+        *,
+        forgive: tuple[str, ...] = (),
+        live: bool = True,
+        **options: Any,
+    ) -> Page:
+        """Open the monitor of a server and wait until it is live; `forgive` is text of expected messages."""
+
+        def said(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning") and not any(part in message.text for part in forgive):
+                self.problems.append(f"console: {message.text} {message.location}")
+
+        context = await self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        page = await context.new_page()
+        await page.add_init_script(REPORT_CSP)
+        page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
+        page.on("console", said)
+        await page.goto(url + path)
+        if live:
+            await until_live(page)
+        return page
+
+
+@contextlib.asynccontextmanager
+async def browsing() -> AsyncIterator[OpenPage]:
+    """Open monitor pages: `await open_page(url, "/monitor", viewport=…, forgive=OUTAGE)`.
+
+    Fails at the end on an error in the console, an uncaught exception or a breach of the page's
+    Content-Security-Policy.
+    """
+    need(HAS_CHROMIUM, f"Chromium at {CHROMIUM}")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        pages = Pages(browser)
+        yield pages.open
+        await browser.close()
+    assert pages.problems == []
+
+
+async def until_live(page: Page) -> None:
+    """Wait until the page says it is live."""
+    await expect(page.locator("body[data-connection=live]")).to_have_count(1, timeout=20_000)
+
+
+async def until_shown(page: Page, seq: int) -> None:
+    """Wait until the log shows the event."""
+    await expect(page.locator(f'#log-lines [data-seq="{seq}"]')).to_have_count(1, timeout=20_000)
+
+
+async def shown_seqs(page: Page) -> list[int]:
+    """The seqs of the log's lines, from top to bottom."""
+    seqs: list[int] = await page.evaluate(SEQS)
+    return seqs
+
+
+def progress(number: int, total: int = 1000, session_id: str = "book", **fields: Any) -> dict[str, Any]:
+    """One line translated."""
+    fields = {"current_item": f"line_{number}", "total_items": total, **fields}
+    return event(session_id, step="translation", message=f"Line {number} of {total}", **fields)
