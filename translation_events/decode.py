@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+import orjson
 
 from translation_events.errors import ErrorCode, InvalidEvent
 from translation_events.event import Event, EventType, SessionEnd, StoredEvent, WorkerStatus
@@ -44,7 +45,7 @@ def decode_event(
     """Decode and validate one event; `session_id` fills a missing one, `internal` lifts server-only rules.
 
     Raises: InvalidEvent: `too_large`, `invalid_json` or `invalid_event` with the field at fault.
-    Cost: about 2 µs for an event of 340 bytes.  Source: docs/protocol.md, "The event".
+    Cost: about 3 µs for an event of 340 bytes.  Source: docs/protocol.md, "The event".
     """
     raw = bytes(raw)
     if len(raw) > max_bytes:
@@ -53,19 +54,19 @@ def decode_event(
             f"The event has {len(raw)} bytes; at most {max_bytes} are allowed.",
         )
     try:
-        raw.decode()
         # Counting openings bounds the depth from above; only a suspicious event pays for the exact walk.
         if raw.count(b"{") + raw.count(b"[") > MAX_NESTING and _nesting(raw) > MAX_NESTING:
             raise InvalidEvent(ErrorCode.INVALID_JSON, f"The event nests deeper than {MAX_NESTING} levels.")
+        # Unknown fields are relayed as they came, so all must be what a strict reader takes: UTF-8, whole
+        # surrogate pairs, numbers that a double can hold. A third of the cost.
+        orjson.loads(raw)
         event = _decode(raw)
         _check(event, internal=internal, session_id=session_id)
         timestamp = None if event.timestamp is None else unix_seconds(event.timestamp)
         if event.type == EventType.WORKER_STATUS:
             _check_worker_status(raw)
-    except UnicodeDecodeError as err:
-        raise InvalidEvent(
-            ErrorCode.INVALID_JSON, f"The event is not valid UTF-8 (byte {err.start})."
-        ) from err
+    except orjson.JSONDecodeError as err:
+        raise _unreadable(raw, err) from err
     except msgspec.ValidationError as err:
         raise _explain(err, raw) from err
     except (msgspec.DecodeError, RecursionError) as err:
@@ -80,9 +81,12 @@ def decode_event(
     if not event.session_id and session_id is not None:
         event.session_id = session_id
         raw = b'{"session_id":"%s",%s' % (session_id.encode(), raw.lstrip(b"{ "))
-    if timestamp != event.timestamp:
+    if timestamp != event.timestamp or (timestamp is None and b'"timestamp"' in raw):
         members = _decode_members(raw)
-        members["timestamp"] = msgspec.Raw(msgspec.json.encode(timestamp))
+        if timestamp is None:
+            members.pop("timestamp", None)  # an explicit null: the server's time takes its place
+        else:
+            members["timestamp"] = msgspec.Raw(msgspec.json.encode(timestamp))
         raw = msgspec.json.encode(members)
         event.timestamp = timestamp
     event.raw = raw
@@ -158,7 +162,7 @@ def unix_seconds(timestamp: int | float | str) -> int | float:
     seconds: int | float
     if isinstance(timestamp, str):
         try:
-            moment = datetime.fromisoformat(timestamp)
+            moment = datetime.fromisoformat(timestamp.upper())  # RFC 3339 allows t and z
         except ValueError as err:
             raise _bad_timestamp() from err
         if len(timestamp) < len("2026-01-01T00:00:00") or timestamp[10] not in "Tt ":
@@ -192,6 +196,32 @@ def _check(event: Event, *, internal: bool, session_id: str | None) -> None:
             "traceparent must have the W3C form 00-<32 hex digits>-<16 hex digits>-<2 hex digits>.",
             field="traceparent",
         )
+
+
+def _unreadable(raw: bytes, err: orjson.JSONDecodeError) -> InvalidEvent:
+    """Why a strict reader refuses the bytes: not UTF-8, not JSON, or a number that no double holds."""
+    try:
+        raw.decode()
+        members = _decode_members(raw)
+    except UnicodeDecodeError as fault:
+        return InvalidEvent(ErrorCode.INVALID_JSON, f"The event is not valid UTF-8 (byte {fault.start}).")
+    except (msgspec.DecodeError, RecursionError):
+        return InvalidEvent(ErrorCode.INVALID_JSON, f"The event is not a JSON object: {err}.")
+    field = next((name for name, member in members.items() if not _readable(bytes(member))), None)
+    return InvalidEvent(
+        ErrorCode.INVALID_EVENT,
+        f"{field or 'The event'} holds a number out of range.",
+        field=field,
+        event_id=event_id_of(raw),
+    )
+
+
+def _readable(member: bytes) -> bool:
+    try:
+        orjson.loads(member)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _check_worker_status(raw: bytes) -> None:
