@@ -36,6 +36,7 @@ MAX_MILESTONES: Final = 100
 MAX_LINKS: Final = 32
 MAX_WORKERS: Final = 32
 MAX_OPEN_STEPS: Final = 64
+ROUNDING: Final = 1e-6  # of an item: what a percentage loses on its way through a float
 _DIGITS: Final = re.compile(r"(\d{1,15})$")
 _ENDS: Final = {
     (Kind.TRANSLATION, "translation_completed"),
@@ -194,7 +195,8 @@ def _items_done(attempt: Attempt, event: Event) -> int | None:
     if done is None and total is not None and attempt.progress is not None:
         if event.progress is None and (attempt.kind, event.type) not in _ENDS:
             return None
-        done = int(attempt.progress / 100 * total)
+        # 7 of 11 is 63.63636363636363 %, of which 11 % must give 7 again, not 6.
+        done = int(attempt.progress * total / 100 + ROUNDING)
         if (attempt.kind, event.type) in _ENDS:
             done = max(0, done - (attempt.failed_items or 0))
     if done is None:
@@ -296,7 +298,10 @@ def _terminal_status(attempt: Attempt, stored: StoredEvent) -> Status | None:
     if event.type == EventType.TRANSLATION_CANCELLED:
         return Status.CANCELLED
     if (attempt.kind, event.type) in _ENDS:
-        failures = attempt.failed_items if attempt.failed_items is not None else attempt.errors
+        # A count on an earlier event is not the last word: only the one on this event can outweigh errors.
+        failures = event.failed_items
+        if failures is None:
+            failures = attempt.errors or attempt.failed_items
         return Status.COMPLETED_WITH_FAILURES if failures else Status.COMPLETED
     if event.fatal and _ERRORS.get(event.type) is attempt.kind and event.type in _ERRORS:
         return Status.LOST if event.error_type == ErrorType.WORKER_LOST else Status.FAILED
