@@ -1,0 +1,99 @@
+"""`translate` in the terminal: bars that move, or plain lines where the output is no terminal.
+
+It takes the same events the monitor gets, so the two cannot tell different stories.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cli.display import printable
+
+LINE_EVERY_S: Final = 5.0  # how often a log file gets a line of progress
+
+
+class TranslateView:
+    """Shows one translation on `console`; an `Emitter`. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress: Progress | None = None
+        self._bar: TaskID | None = None
+        self._last_line = 0.0
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=32),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=False,
+            )
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def emit(self, type: str, /, **fields: Any) -> None:  # noqa: A002  # the event's own word
+        """Show one event."""
+        step, data = fields.get("step"), fields.get("data", {})
+        match type:
+            case "translation_started":
+                self._say(fields["message"])
+            case "translation_progress" if step == "translation" and "segment" in data:
+                self._advance(fields, data)
+            case "translation_progress" if step == "translation":
+                self._open_bar(fields)
+            case "translation_error" if not fields.get("fatal"):
+                self._say(
+                    f"{fields['message']}: {fields.get('error', '')} ({fields.get('error_type')})", bad=True
+                )
+                self._advance(fields, data)
+            case "step_completed" if step != "translation":
+                self._say(f"  {step}: {fields['message']}")
+            case _:
+                pass
+
+    def _open_bar(self, fields: dict[str, Any]) -> None:
+        self._last_line = time.monotonic()
+        if self._progress is not None:
+            engine = f"{fields['data']['engine']} {fields['data']['model']}"
+            self._bar = self._progress.add_task(
+                escape(printable(engine, 40)), total=fields.get("total_items") or 0
+            )
+
+    def _advance(self, fields: dict[str, Any], data: dict[str, Any]) -> None:
+        if self._progress is not None and self._bar is not None:
+            self._progress.advance(self._bar)
+            return
+        now = time.monotonic()
+        done, total = data["items_done"], fields.get("total_items")
+        if now - self._last_line >= LINE_EVERY_S or done == total:
+            self._last_line = now
+            self._say(f"  translation: {done} of {total} segments ({fields.get('progress', 0):.0f} %)")
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        self._console.print(escape(printable(text)), style="red" if bad else None, highlight=False)
