@@ -36,7 +36,7 @@ def run_server(config: Config, *, on_ready: Ready | None = None) -> int:
     Raises: ConfigError (a busy port), LogDamaged, LogUnavailable: it could not start.
     """
     sockets = bind(config.server.host, config.server.port)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(serve(config, sockets, stop=_stop_on_signal, on_ready=on_ready))
 
 
@@ -93,7 +93,8 @@ def _stop_on_signal(stopping: asyncio.Event) -> None:
         loop.add_signal_handler(number, stopping.set)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster event loop, where there is one."""
     if sys.platform == "win32":
         return None
     import uvloop
