@@ -11,13 +11,14 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future as Outcome
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from service.eventlog.intake import Call, Chore, Intake, size_of
-from service.eventlog.store import Store, Target, Written
+from service.eventlog.store import Forgotten, Store, Target, Written
 from service.eventlog.tail import TailedLog
 from translation_events.errors import LogUnavailable
 from translation_events.event import Event
@@ -57,8 +58,11 @@ class GroupedLog(TailedLog):
         self._told_full = False
 
     @abstractmethod
-    def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        """Run a job of the store where it may block; never called while one is under way."""
+    def _run(self, job: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
+        """Run a job of the store where it may block, then `done` in the loop, in a later turn.
+
+        Never called while one is under way.
+        """
 
     async def append(self, events: Sequence[Event]) -> Sequence[Appended]:
         """Store events in order; returns once durable. A repeat of (`session_id`, `id`) is a duplicate.
@@ -89,8 +93,9 @@ class GroupedLog(TailedLog):
         ids, events = list(session_ids), 0
         for start in range(0, len(ids), SESSIONS_A_FORGET):
             part = ids[start : start + SESSIONS_A_FORGET]
-            gone = await self._take_turn(partial(self._store.forget, part, name))
-            self._unlearn(part, gone.through)
+            gone = await self._take_turn(
+                partial(self._store.forget, part, name), partial(self._forgotten, part)
+            )
             events += gone.events
         return events
 
@@ -122,11 +127,14 @@ class GroupedLog(TailedLog):
     def _closed(self) -> LogUnavailable:
         return LogUnavailable("The event log is closed.", since=self._unavailable_since or time.time())
 
-    async def _take_turn(self, job: Callable[[], T]) -> T:
+    async def _take_turn(self, job: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
         self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._enqueue(Chore(job, future))
+        self._enqueue(Chore(job, future, then))
         return await future
+
+    def _forgotten(self, session_ids: Collection[str], gone: Forgotten) -> None:
+        self._unlearn(session_ids, gone.through)
 
     def _enqueue(self, item: Call | Chore) -> None:
         self._intake.put(item)
@@ -157,16 +165,13 @@ class GroupedLog(TailedLog):
             job = partial(self._store.write, events, received, over=over)
             self._run(job, partial(self._group_done, len(events), over))
 
-    def _run(self, job: Callable[[], Any], done: Callable[[asyncio.Future[Any]], None]) -> None:
-        self._submit(job).add_done_callback(done)
-
-    def _finish(self, done: asyncio.Future[None]) -> None:
+    def _finish(self, done: Outcome[None]) -> None:
         if done.exception() is not None:
             log.warning("event_log_close_failed", error=str(done.exception()))
         if self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
-    def _chore_done(self, chore: Chore, done: asyncio.Future[Any]) -> None:
+    def _chore_done(self, chore: Chore, done: Outcome[Any]) -> None:
         error = done.exception()
         if error is not None:
             refused = self._failed(error)
@@ -176,11 +181,13 @@ class GroupedLog(TailedLog):
         else:
             self._works()
             self.first_seq = self._store.first_seq
+            if chore.then is not None:
+                chore.then(done.result())
             if not chore.future.done():
                 chore.future.set_result(done.result())
         self._care_or_next()
 
-    def _group_done(self, count: int, over: bool, done: asyncio.Future[Written]) -> None:
+    def _group_done(self, count: int, over: bool, done: Outcome[Written]) -> None:
         error = done.exception()
         if error is not None:
             self._intake.refuse(count, self._failed(error))
@@ -225,7 +232,7 @@ class GroupedLog(TailedLog):
                     log.exception("summary_failed", session_id=session_id)
         self._run(partial(self._store.care, targets, name), self._care_done)
 
-    def _care_done(self, done: asyncio.Future[int]) -> None:
+    def _care_done(self, done: Outcome[int]) -> None:
         error = done.exception()
         if error is not None:
             self._failed(error)

@@ -11,7 +11,9 @@ from translation_events.event import Event
 from translation_events.log import Appended
 
 QUEUE_BYTES: Final = 64 * 2**20
-QUEUED_OVERHEAD_BYTES: Final = 600  # the decoded event beside its bytes
+# What an event takes while it waits: itself, its bytes and the decoded fields; see `ring.py`.
+EVENT_BYTES: Final = 600
+JSON_FACTOR: Final = 3
 GROUP_EVENTS: Final = 1_024  # beyond this a group gets slower, not cheaper per event
 
 
@@ -29,13 +31,22 @@ class Call:
 
 
 class Chore:
-    """A job for the store that takes its turn among the appends."""
+    """A job for the store that takes its turn among the appends; `then` runs in the loop on its result.
 
-    __slots__ = ("future", "job")
+    `then` is called even if whoever waits has been cancelled, and before anything that follows the job.
+    """
 
-    def __init__(self, job: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+    __slots__ = ("future", "job", "then")
+
+    def __init__(
+        self,
+        job: Callable[[], Any],
+        future: asyncio.Future[Any],
+        then: Callable[[Any], None] | None = None,
+    ) -> None:
         self.job = job
         self.future = future
+        self.then = then
 
 
 class Intake:
@@ -126,4 +137,4 @@ class Intake:
 
 def size_of(events: Sequence[Event]) -> int:
     """What the events hold in memory, roughly."""
-    return sum([len(event.json) for event in events]) + QUEUED_OVERHEAD_BYTES * len(events)
+    return JSON_FACTOR * sum([len(event.json) for event in events]) + EVENT_BYTES * len(events)

@@ -6,8 +6,8 @@ Source: docs/architecture.md, "The event log".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future as Outcome
 from typing import TypeVar
 
 from service.eventlog.grouped import GroupedLog
@@ -75,10 +75,10 @@ class MemoryEventLog(GroupedLog):
             unavailable_since=self._unavailable_since,
         )
 
-    def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        done: asyncio.Future[T] = self._loop.create_future()
+    def _run(self, job: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
+        outcome: Outcome[T] = Outcome()
         try:
-            done.set_result(job())
-        except Exception as err:  # noqa: BLE001  # the future carries it to whoever asked
-            done.set_exception(err)
-        return done
+            outcome.set_result(job())
+        except Exception as err:  # noqa: BLE001  # carried to whoever asked
+            outcome.set_exception(err)
+        self._loop.call_soon(done, outcome)

@@ -6,11 +6,13 @@ Source: docs/architecture.md, "The event log".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future as Outcome
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -125,8 +127,13 @@ class SqliteEventLog(GroupedLog):
             await asyncio.to_thread(self._writing.shutdown)
             self._lock.release()
 
-    def _submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        return self._loop.run_in_executor(self._writing, job)
+    def _run(self, job: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
+        # Straight to `done`: run_in_executor would cost every group one more turn of the loop.
+        self._writing.submit(job).add_done_callback(partial(self._back_in_loop, done))
+
+    def _back_in_loop(self, done: Callable[[Outcome[T]], None], outcome: Outcome[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed without closing the log
+            self._loop.call_soon_threadsafe(done, outcome)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         self._check_open()

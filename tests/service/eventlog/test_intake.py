@@ -14,7 +14,7 @@ MakeEvent = Callable[..., Event]
 
 async def test_a_full_queue_makes_callers_wait_in_order(make_event: MakeEvent) -> None:
     """Every queue is bounded: full, it makes the caller wait and serves in the order of coming."""
-    intake = Intake(max_bytes=1_000)
+    intake = Intake(max_bytes=2_500)
     admitted: list[int] = []
 
     def call() -> Call:
@@ -42,7 +42,7 @@ async def test_a_full_queue_makes_callers_wait_in_order(make_event: MakeEvent) -
 
 async def test_a_caller_that_gives_up_waiting_lets_the_next_one_in(make_event: MakeEvent) -> None:
     """Cancelling one that waits for room leaves the others their turn."""
-    intake = Intake(max_bytes=1_000)
+    intake = Intake(max_bytes=2_500)
     item = Call([make_event(message="x" * 900)], 0.0, asyncio.get_running_loop().create_future())
     intake.put(item)
     async with asyncio.TaskGroup() as group:

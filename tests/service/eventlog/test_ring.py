@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from service.eventlog.memory import MemoryEventLog
-from service.eventlog.ring import EVENT_OVERHEAD_BYTES, Ring
+from service.eventlog.ring import BODY_FACTOR, ENTRY_BYTES, Ring
 from service.eventlog.sqlite import SqliteEventLog
 from translation_events.event import Event, StoredEvent
 from translation_events.log import EventLog
@@ -49,13 +49,13 @@ def test_the_oldest_make_room_when_there_are_too_many(
         assert len(ring) <= 160
         assert ring.first_seq + len(ring) == first + 7
         assert len(ring) >= min(first + 6, 150)
-    assert ring.size_bytes == len(ring) * (100 + EVENT_OVERHEAD_BYTES)
+    assert ring.size_bytes == len(ring) * (BODY_FACTOR * 100 + ENTRY_BYTES)
 
 
 def test_the_oldest_make_room_when_they_are_too_large(
     entries: Callable[[int, int], list[StoredEvent]],
 ) -> None:
-    """The bound on bytes counts what an event costs beside its body."""
+    """The bound on bytes counts the decoded event beside its body."""
     ring = Ring(1, max_bytes=100_000)
     ring.extend(entries(1, 1_000))
     assert 90_000 < ring.size_bytes <= 100_000
