@@ -17,6 +17,7 @@ from typing import Final
 from translation_events.ids import new_event_id
 
 _SEGMENT: Final = re.compile(r"(\d{8})\.(\d+)\.ndjson")
+CREATE_ATTEMPTS: Final = 8
 _CURSOR_WIDTH: Final = 64  # a fixed width: one write inside one page, never half old and half new
 
 
@@ -30,13 +31,14 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path) -> Journal:
-        """A fresh journal in `folder`; names sort by age. Raises: OSError."""
-        while True:
+        """A fresh journal in `folder`; names sort by age. Raises: OSError, also where there are no locks."""
+        for _ in range(CREATE_ATTEMPTS):
             path = folder / new_event_id()
             path.mkdir(mode=0o700)
             # Another publisher may adopt, even remove, the directory before it is locked: take the next.
             if (journal := cls.claim(path)) is not None:
                 return journal
+        raise OSError(f"no lock can be had in {folder}")
 
     @classmethod
     def claim(cls, path: Path) -> Journal | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,13 +17,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from translation_events.journal import Journal
+from translation_events.overflow import Overflow
 from translation_events.segment import Segment, read_head
 
 SPOOL_BYTES: Final = 100_000_000
 SEGMENT_BYTES: Final = 1 << 20  # what a full spool drops at a time, what an acknowledged prefix may occupy
 READ_BYTES: Final = 256 * 1024  # four of the largest events
-MEMORY_EVENTS: Final = 2_000  # held where the disk takes nothing
-MEMORY_BYTES: Final = 4 << 20
 RETRY_DISK_S: Final = 5.0
 
 
@@ -60,10 +58,9 @@ class Spool:
         self._active: Segment | None = None
         self._reading, self._offset = 0, 0  # the segment read next, and from where
         self._full = False
+        self._closed = False
         self._next_number = 1
-        self._memory: deque[tuple[bytes, bool]] = deque()
-        self._memory_bytes = 0
-        self._memory_read = 0
+        self._overflow = Overflow()
         self._retry_disk_at = 0.0
         if folder is not None:
             try:
@@ -75,13 +72,13 @@ class Spool:
     def waiting(self) -> int:
         """Events that have been taken and not yet acknowledged."""
         with self._lock:
-            return sum(segment.events for segment in self._segments) + len(self._memory)
+            return sum(segment.events for segment in self._segments) + len(self._overflow)
 
     @property
     def drained(self) -> bool:
         """True when nothing waits."""
         with self._lock:
-            return not self._memory and all(s.acknowledged == s.size_bytes for s in self._segments)
+            return not self._overflow and all(s.acknowledged == s.size_bytes for s in self._segments)
 
     @property
     def size_bytes(self) -> int:
@@ -96,8 +93,11 @@ class Spool:
         """
         line = body + b"\n"
         with self._lock:
-            if self._own is None or (self._memory and not self._memory_to_disk()):
-                return self._remember(line, droppable)
+            if self._closed:
+                self.dropped += 1
+                return 1
+            if self._own is None or (self._overflow and not self._overflow_to_disk()):
+                return self._to_overflow(line, droppable)
             dropped = 0
             try:
                 active = self._active
@@ -111,35 +111,22 @@ class Spool:
             except OSError as err:
                 self.fault = err
                 self._retry_disk_at = time.monotonic() + RETRY_DISK_S
-                return dropped + self._remember(line, droppable)
+                return dropped + self._to_overflow(line, droppable)
             return dropped
 
     def read(self, max_events: int) -> list[Record]:
         """Return what comes next, at most `max_events` and 256 KiB ([]: nothing new)."""
         with self._lock:
-            while self._reading < len(self._segments):
-                segment = self._segments[self._reading]
-                data = self._lines(segment)
-                if data:
-                    return self._records(segment, data, max_events)
-                if segment is self._active:
-                    break
-                self._reading += 1
-                self._offset = self._start(self._reading)
-                self._forget_acknowledged()
-            first = self._memory_read
-            lines = [line for line, _ in list(self._memory)[first : first + max_events]]
-            self._memory_read += len(lines)
-            return [_record(line[:-1], None, 0) for line in lines]
+            lines = self._next_lines(max_events)
+        # Outside the lock, for which a producer's thread may be waiting.
+        return [_record(*line) for line in lines]
 
     def resolve(self, records: Sequence[Record]) -> None:
         """Forget the oldest events read: they are acknowledged, or refused for good."""
         with self._lock:
             for record in records:
                 if record.segment is None:
-                    line, _ = self._memory.popleft()
-                    self._memory_bytes -= len(line)
-                    self._memory_read -= 1
+                    self._overflow.pop()
                     continue
                 while self._segments[0] is not record.segment:
                     self._drop_first()
@@ -151,15 +138,16 @@ class Spool:
     def rewind(self) -> None:
         """Read again from the first event that is not resolved: after a cut, all of it is sent anew."""
         with self._lock:
-            self._reading, self._offset, self._memory_read = 0, self._start(0), 0
+            self._reading, self._offset, self._overflow.read = 0, self._start(0), 0
 
     def close(self) -> int:
         """Leave what waits to the next publisher; returns how many events could not be left on disk."""
         with self._lock:
+            self._closed = True
             self.rewind()
-            if self._memory and self._own is not None:
+            if self._overflow:
                 self._retry_disk_at = 0.0
-                self._memory_to_disk()
+                self._overflow_to_disk()
             drained = self.drained
             for segment in self._segments:
                 segment.close()
@@ -169,7 +157,7 @@ class Spool:
                 else:
                     journal.release()
             self._journals, self._own = [], None
-            return len(self._memory)
+            return len(self._overflow)
 
     def _open(self, folder: Path, *, own: bool) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -233,34 +221,21 @@ class Spool:
         self.dropped += dropped
         return dropped
 
-    def _remember(self, line: bytes, droppable: bool) -> int:
-        """Keep an event in memory; where that is full, the oldest droppable one goes, else this one."""
-        dropped = 0
-        while len(self._memory) >= MEMORY_EVENTS or self._memory_bytes + len(line) > MEMORY_BYTES:
-            unread = range(self._memory_read, len(self._memory))
-            at = next((i for i in unread if self._memory[i][1]), None)
-            dropped += 1
-            if at is None:
-                self.dropped += dropped
-                return dropped
-            self._memory_bytes -= len(self._memory[at][0])
-            del self._memory[at]
-        self._memory.append((line, droppable))
-        self._memory_bytes += len(line)
+    def _to_overflow(self, line: bytes, droppable: bool) -> int:
+        dropped = self._overflow.append(line, droppable=droppable)
         self.dropped += dropped
         return dropped
 
-    def _memory_to_disk(self) -> bool:
-        """Try the disk again: True once memory is empty, so that the order is kept."""
-        if self._memory_read or self._own is None or time.monotonic() < self._retry_disk_at:
+    def _overflow_to_disk(self) -> bool:
+        """Try the disk again: True once the overflow is empty, so that the order is kept."""
+        if self._overflow.read or self._own is None or time.monotonic() < self._retry_disk_at:
             return False
         try:
             active = self._rotate(self._own)
-            while self._memory:
-                line, droppable = self._memory[0]
+            while self._overflow:
+                line, droppable = self._overflow.first()
                 active.append(line, droppable=droppable)
-                self._memory.popleft()
-                self._memory_bytes -= len(line)
+                self._overflow.pop()
         except OSError as err:
             self.fault = err
             self._retry_disk_at = time.monotonic() + RETRY_DISK_S
@@ -268,23 +243,35 @@ class Spool:
         self.fault = None
         return True
 
-    def _lines(self, segment: Segment) -> bytes:
+    def _next_lines(self, max_events: int) -> list[tuple[bytes, Segment | None, int]]:
+        while self._reading < len(self._segments):
+            segment = self._segments[self._reading]
+            data = self._data(segment)
+            if data:
+                return self._split(segment, data, max_events)
+            if segment is self._active:
+                break
+            self._reading += 1
+            self._offset = self._start(self._reading)
+            self._forget_acknowledged()
+        return [(line[:-1], None, 0) for line in self._overflow.take(max_events)]
+
+    def _data(self, segment: Segment) -> bytes:
         try:
             return segment.lines(self._offset, READ_BYTES)
         except OSError as err:
             self.fault = err
             return b""
 
-    def _records(self, segment: Segment, data: bytes, max_events: int) -> list[Record]:
-        records: list[Record] = []
-        end = self._offset
-        for line in data.split(b"\n", max_events)[:max_events]:
-            if not line and end - self._offset + 1 > len(data):
-                break  # what follows the last line break
-            end += len(line) + 1
-            records.append(_record(line, segment, end))
-        self._offset = end
-        return records
+    def _split(
+        self, segment: Segment, data: bytes, max_events: int
+    ) -> list[tuple[bytes, Segment | None, int]]:
+        lines: list[tuple[bytes, Segment | None, int]] = []
+        # One more part than lines: what follows the last line break of those wanted.
+        for line in data.split(b"\n", max_events)[:-1]:
+            self._offset += len(line) + 1
+            lines.append((line, segment, self._offset))
+        return lines
 
     def _forget_acknowledged(self) -> None:
         """Remove finished segments from the front; the active one goes only when the next has begun."""
