@@ -8,6 +8,7 @@ import { counted, exact } from "./units.js";
 const LINES = 500; // lines in the page; more stay in the ring and come by "show older"
 const AT_END_PX = 24;
 const TYPING_MS = 150;
+const DRAW_EVERY_MS = 100; // at 1,000 events a second a layout for each frame would be most of the work
 
 const KINDS = [
   ["", "All events"],
@@ -29,7 +30,8 @@ export class Log {
   #behind = 0;
   #paused = false;
   #atEnd = true;
-  #drawn = false;
+  #drawing = false;
+  #drawnAt = -Infinity;
   #stop = null;
   #connected = false;
   #only;
@@ -161,15 +163,17 @@ export class Log {
     this.#describe();
   }
 
-  /** Once a frame at most; in a hidden page not at all, the ring keeps what comes. */
+  /** In a hidden page not at all: the ring keeps what comes. */
   #draw() {
-    if (this.#drawn) return;
-    this.#drawn = true;
-    requestAnimationFrame(() => {
-      this.#drawn = false;
+    if (this.#drawing) return;
+    this.#drawing = true;
+    const wait = Math.max(0, this.#drawnAt + DRAW_EVERY_MS - performance.now());
+    setTimeout(() => requestAnimationFrame((now) => {
+      this.#drawing = false;
+      this.#drawnAt = now;
       this.#append();
       this.#describe();
-    });
+    }), wait);
   }
 
   #append() {

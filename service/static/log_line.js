@@ -17,7 +17,8 @@ function whatOf(entry) {
   if (event.step) parts.push(element("bdi", { class: "step", text: short(event.step, 48) }));
   if (message.text) parts.push(element("bdi", { class: "message", text: message.text }));
   if (error.text) parts.push(element("bdi", { class: "error", text: error.text }));
-  if (event.current_item !== undefined && event.current_item !== null) {
+  // Most messages name their item; beside an error, or alone, it is what one looks for.
+  if ((event.current_item ?? null) !== null && (error.text || !message.text)) {
     const of = event.total_items ? ` of ${exact(event.total_items)}` : "";
     parts.push(element("bdi", { class: "item", text: `${short(event.current_item, 32)}${of}` }));
   }

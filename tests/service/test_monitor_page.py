@@ -225,6 +225,26 @@ async def test_the_log_stays_bounded_and_in_order_under_many_events(
     assert await shown_seqs(page) == seqs[-1000:]
 
 
+async def test_whoever_reads_further_up_keeps_the_place(server: Server, open_page: OpenPage) -> None:
+    """The log scrolls by itself only at its end; elsewhere it says how much is new and leads there."""
+    page = await open_page(server.url)
+    seqs = await publish(server, *(progress(n) for n in range(200)))
+    await until_shown(page, seqs[-1])
+    top = page.locator(f'#log-lines [data-seq="{seqs[20]}"]')
+    await top.scroll_into_view_if_needed()
+    await expect(page.locator("#to-end")).to_have_text("↓ Newest")
+    before = await top.bounding_box()
+    for start_at in range(0, 1000, 500):
+        seqs += await publish(server, *(progress(n) for n in range(start_at, start_at + 500)))
+    await expect(page.locator("#to-end")).to_have_text("↓ 1,000 new")
+    assert await top.bounding_box() == before
+    await page.locator("#to-end").click()
+    await until_shown(page, seqs[-1])
+    await expect(page.locator(f'#log-lines [data-seq="{seqs[-1]}"]')).to_be_in_viewport()
+    shown = await shown_seqs(page)
+    assert shown == seqs[-len(shown) :]
+
+
 async def test_one_session_can_be_monitored_alone(server: Server, open_page: OpenPage) -> None:
     """`?session=ID` and the "monitor session" box narrow the page to one session."""
     mine = await publish(server, *(progress(n, 9, "mine") for n in range(1, 4)))
