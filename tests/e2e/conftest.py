@@ -1,0 +1,48 @@
+"""Whole-system fixtures: the server as a process, a browser, an OTLP receiver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import OpenPage, browsing
+from tests.monitor_process import MonitorProcess
+from tests.otlp_receiver import Received, http_receiver
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Received]:
+    """A real OTLP receiver."""
+    async with http_receiver() as received:
+        yield received
+
+
+@pytest.fixture
+async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
+    """A server without a collector."""
+    process = MonitorProcess(tmp_path / "events.db")
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def traced_monitor(tmp_path: Path, collector: Received) -> AsyncIterator[MonitorProcess]:
+    """A server that exports to the collector."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    process = MonitorProcess(tmp_path / "events.db", environ=environ)
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def open_page() -> AsyncIterator[OpenPage]:
+    """Opens pages; the test fails if one of them had an error."""
+    async with browsing() as opening:
+        yield opening
