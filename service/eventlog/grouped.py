@@ -81,7 +81,10 @@ class GroupedLog(TailedLog):
         return await call.future
 
     async def save(self, entries: Sequence[Saved]) -> None:
-        """Store readers' blobs, all or none. Raises: LogUnavailable."""
+        """Store readers' blobs, all or none. Raises: LogUnavailable.
+
+        None takes the place of one with a higher seq: while it waits a trim may have saved a newer one.
+        """
         if entries:
             await self._take_turn(partial(self._store.save, list(entries)))
 

@@ -129,9 +129,11 @@ class MemoryStore:
         self._due = {name for name, session in self._sessions.items() if session.row.kept > threshold}
 
     def save(self, entries: Sequence[Saved]) -> None:
-        """Store blobs, all or none."""
+        """Store blobs; none takes the place of one with a higher seq."""
         for entry in entries:
-            self._saved.setdefault(entry.name, {})[entry.key] = (bytes(entry.blob), entry.seq)
+            saved = self._saved.setdefault(entry.name, {})
+            if entry.key not in saved or saved[entry.key][1] <= entry.seq:
+                saved[entry.key] = (bytes(entry.blob), entry.seq)
 
     def load(self, name: str) -> Mapping[str, tuple[bytes, int]]:
         """Everything saved under `name`."""

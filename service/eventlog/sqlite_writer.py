@@ -44,7 +44,13 @@ _SESSIONS: Final = RowInsert(
     "ON CONFLICT (key) DO UPDATE SET total = excluded.total, kept = excluded.kept, ids = excluded.ids,"
     " trimmed_through = excluded.trimmed_through",
 )
-_SAVED: Final = RowInsert("INSERT OR REPLACE INTO saved (name, key, blob, seq)", 4)
+_SAVED: Final = RowInsert(
+    "INSERT INTO saved (name, key, blob, seq)",
+    4,
+    # A blob that waited for its turn while a trim saved a newer one must not undo it.
+    "ON CONFLICT (name, key) DO UPDATE SET blob = excluded.blob, seq = excluded.seq"
+    " WHERE excluded.seq >= saved.seq",
+)
 _LOST: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 log = structlog.get_logger(__name__)
@@ -104,17 +110,18 @@ class SqliteWriter:
 
     def care(self, targets: Sequence[Target], name: str) -> int:
         """Trim and prune in one transaction; returns events removed. Raises: LogUnavailable."""
-        removed = 0
+        removed, crowded = 0, list(self._crowded)
         rows: dict[str, SessionRow] = {}
         with self._unavailable(), self._transaction():
             for target in targets:
                 row = rows.setdefault(target.session_id, self._row(target.session_id))
                 limit = self.events_per_session
                 removed += trim_session(self._db, row, target, name=name, limit=limit)
-            for session_id in list(self._crowded):
+            for session_id in crowded:
                 row = rows.setdefault(session_id, self._row(session_id))
                 prune_ids(self._db, row)
-            self._put(rows)
+            if removed or crowded:  # else nothing is written and nothing waits for the disk
+                self._put(rows)
         self._remember(rows)
         self.events -= removed
         if removed:
@@ -132,7 +139,7 @@ class SqliteWriter:
             self._due = dict(found.fetchall())
 
     def save(self, entries: Sequence[Saved]) -> None:
-        """Store blobs, all or none. Raises: LogUnavailable."""
+        """Store blobs in one transaction, none over one of a higher seq. Raises: LogUnavailable."""
         with self._unavailable(), self._transaction():
             _SAVED.run(self._db, [value for entry in entries for value in entry])
 

@@ -77,7 +77,7 @@ class Store(Protocol):
         """Take a new limit and find the sessions that are above it."""
 
     def save(self, entries: Sequence[Saved]) -> None:
-        """Store blobs, all or none."""
+        """Store blobs, all or none; none takes the place of one with a higher seq."""
 
     def forget(self, session_ids: Collection[str], name: str) -> Forgotten:
         """Remove sessions whole, in one transaction."""

@@ -249,6 +249,15 @@ async def test_saved_blobs_come_back_by_name(log: EventLog) -> None:
     assert await log.load("c") == {}
 
 
+async def test_an_older_blob_never_takes_the_place_of_a_newer_one(log: EventLog) -> None:
+    """A summary that waited while a trim saved a newer one would bring back a state whose events are gone."""
+    await log.save([Saved("a", "k", b"new", 9)])
+    await log.save([Saved("a", "k", b"old", 8), Saved("a", "l", b"1", 1)])
+    assert await log.load("a") == {"k": (b"new", 9), "l": (b"1", 1)}
+    await log.save([Saved("a", "k", b"again", 9)])
+    assert (await log.load("a"))["k"] == (b"again", 9)
+
+
 async def test_a_session_never_holds_twice_its_limit_nor_less_than_the_limit(
     log: EventLog, make_event: MakeEvent
 ) -> None:
