@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -39,6 +40,8 @@ SAMPLE: Final = "lighthouse.en.md"
 SOURCE: Final = "en"
 EXCERPT_LINES: Final = 8
 ANSWER_WITHIN_S: Final = 5.0
+ENDS_ITSELF_S: Final = 1.5
+END_WITHIN_S: Final = 6.0  # a publisher waits 5 s for the last acknowledgements
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -104,9 +107,19 @@ def _serve_and_translate(
     def stop(stopping: asyncio.Event) -> None:
         nonlocal end
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
         end = lambda: loop.call_soon_threadsafe(stopping.set)  # noqa: E731
+
+        def translation_first() -> None:
+            # The server goes last: it still takes the translation's last words.
+            if demo is not None:
+                demo.end()
+            end()
+
+        def on_signal() -> None:
+            threading.Thread(target=translation_first, name="end the demo", daemon=True).start()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal)
 
     def work(url: str) -> None:
         nonlocal code, demo
@@ -126,10 +139,8 @@ def _serve_and_translate(
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         served = runner.run(serve(config, sockets, stop=stop, on_ready=on_ready))
-    if demo is not None:
-        demo.end()
     for thread in started:
-        thread.join(timeout=10.0)
+        thread.join(timeout=END_WITHIN_S)
     if once:
         return code or served
     console.print(f"Everything is kept: run the demo again on port {config.server.port} to see it.")
@@ -173,10 +184,16 @@ class _Demo:
         return code
 
     def end(self) -> None:
-        """Stop a translation that still runs."""
+        """Have a translation that still runs end; Ctrl-C in a terminal has told it already."""
         self.ended = True
-        if self._process is not None and self._process.poll() is None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        try:
+            self._process.wait(timeout=ENDS_ITSELF_S)
+        except subprocess.TimeoutExpired:
             self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=END_WITHIN_S)
 
     def _introduce(self, session_id: str) -> None:
         say = self._console.print
