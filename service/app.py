@@ -61,7 +61,7 @@ async def create_app(config: Config, *, on_failure: asyncio.Event | None = None)
 async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Event) -> web.Application:
     server = _Server(config, event_log, await event_log.stats())
     await server.catch_up()
-    app = web.Application(middlewares=[problems, guard(config)], client_max_size=publish.MAX_BODY_BYTES)
+    app = web.Application(middlewares=[guard(config), problems], client_max_size=publish.MAX_BODY_BYTES)
     app[keys.CONFIG] = config
     app[keys.CONNECTIONS] = server.connections
     app[keys.INGEST] = server.ingest
@@ -125,6 +125,7 @@ class _Server:
             name=session_summaries.SAVED_AS,
         )
         self._log.watch(self._tell_log_state)
+        self._log.observe(self.metrics)
 
     async def hold_log(self, _: web.Application) -> AsyncIterator[None]:
         """The log outlives every loop and handler."""
@@ -166,11 +167,12 @@ class _Server:
     def _tell_log_state(self, since: float | None) -> None:
         if since is None:
             log.info("event log can be written again")
-            self.relay.tell_all(control_frame({"type": "log_available"}))
+            self.relay.tell_all(control_frame({"type": "log_available"}), until_revoked=False)
         else:
             log.error("event log cannot be written", since=since)
-            self.metrics.log_failed("append")
-            self.relay.tell_all(control_frame({"type": "log_unavailable", "since": since}))
+            self.relay.tell_all(
+                control_frame({"type": "log_unavailable", "since": since}), until_revoked=True
+            )
 
     async def _watch_log(self) -> None:
         while True:

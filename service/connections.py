@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from service.relay.viewer import Viewer
 
 PING_AFTER_S: Final = 20.0  # nothing heard for so long: ask
 PONG_WITHIN_S: Final = 20.0  # asked, and nothing heard for so long: gone
+STUCK_AFTER_S: Final = 600.0  # a socket that takes not one byte for so long is given up
 LOOK_EVERY_S: Final = 2.0
 GOODBYE_S: Final = 2.0
 
@@ -28,8 +29,30 @@ class Role(StrEnum):
     BOTH = "both"
 
 
+class Listening(asyncio.Protocol):
+    """Stands between the socket and its protocol and notes when bytes come in.
+
+    A frame of a mebibyte over a slow line takes longer than a ping may wait: any byte is a sign of life.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        inner = cast(asyncio.Protocol, connection.transport.get_protocol())
+        self._connection = connection
+        self._receive = inner.data_received
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]  # handed through as it is
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        """Note the time and hand the bytes on."""
+        self._connection.heard = time.monotonic()
+        self._receive(data)
+
+
 class Connection:
-    """One WebSocket. `heard` and `pinged` are monotonic seconds, `since` Unix seconds."""
+    """One WebSocket. `heard`, `pinged` and `took` (when the socket last took bytes) are monotonic seconds,
+    `since` is Unix seconds."""
 
     __slots__ = (
         "client_id",
@@ -39,7 +62,9 @@ class Connection:
         "reason",
         "role",
         "since",
+        "took",
         "transport",
+        "unsent",
         "viewer",
         "ws",
     )
@@ -54,6 +79,8 @@ class Connection:
         self.since = time.time()
         self.heard = time.monotonic()
         self.pinged: float | None = None
+        self.took = self.heard
+        self.unsent = 0
         self.viewer: Viewer | None = None
         self.filter: dict[str, Any] = {}
         self.reason: str | None = None
@@ -62,6 +89,29 @@ class Connection:
         """Hand whole frames to the socket; never blocks."""
         if not self.transport.is_closing():
             self.transport.write(data)
+
+    def look(self, now: float) -> None:
+        """Ping or cut where that is due; `now` is monotonic seconds."""
+        unsent, before = self.transport.get_write_buffer_size(), self.unsent
+        self.unsent = unsent
+        if unsent == 0 or unsent < before:
+            self.took = now
+        if not self.transport.is_reading():
+            # We are the ones who do not listen: its pong may lie unread in the socket.
+            self.heard = now
+        if self.pinged is not None and self.heard >= self.pinged:
+            self.pinged = None
+        if unsent > 0:
+            if self.pinged is not None:
+                self.pinged = now
+            if now - self.took >= STUCK_AFTER_S:
+                self.cut(1013, "slow")
+        elif self.pinged is None:
+            if now - self.heard >= PING_AFTER_S:
+                self.write(PING)
+                self.pinged = now
+        elif now - self.pinged >= PONG_WITHIN_S:
+            self.cut(1001, "ping_timeout")
 
     def cut(self, code: int, reason: str) -> None:
         """End the connection at once, saying why if the socket still listens."""
@@ -117,17 +167,7 @@ class Connections:
             await asyncio.sleep(LOOK_EVERY_S)
             now = time.monotonic()
             for connection in self:
-                if connection.pinged is not None and connection.heard >= connection.pinged:
-                    connection.pinged = None
-                if connection.transport.get_write_buffer_size() > 0:
-                    if connection.pinged is not None:
-                        connection.pinged = now
-                elif connection.pinged is None:
-                    if now - connection.heard >= PING_AFTER_S:
-                        connection.write(PING)
-                        connection.pinged = now
-                elif now - connection.pinged >= PONG_WITHIN_S:
-                    connection.cut(1001, "ping_timeout")
+                connection.look(now)
 
     async def goodbye(self) -> None:
         """Close every connection with 1001; what does not answer in time is cut."""

@@ -19,6 +19,7 @@ from translation_events.event import Event
 from translation_events.log import Appended, EventLog
 
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+MAX_VALUES: Final = 1_000_000  # a hundred for each of the 10,000 events that a request may hold
 
 Item = Event | MonitorError
 
@@ -38,22 +39,30 @@ class Ingest:
             return decode_event(raw, session_id=session_id, max_bytes=self.max_event_bytes)
         except InvalidEvent as err:
             self._metrics.event_rejected(source, str(err.code))
+            # Kept until it is answered; its frames would keep the bytes and the parser's error with it.
+            err.__traceback__ = err.__cause__ = err.__context__ = None
             return err
 
-    def decode_many(self, raw: bytes, source: str, session_id: str | None = None) -> list[Item] | None:
-        """The events of a JSON array; None if it is something else."""
+    def split(self, raw: bytes, source: str) -> Sequence[bytes] | None:
+        """The members of a JSON array, each still to be decoded; None if it is something else.
+
+        Raises: InvalidEvent: the array as a whole is refused (counted).
+        """
         if not raw.lstrip(b" \t\r\n").startswith(b"["):
             return None
+        if raw.count(b",") > MAX_VALUES:
+            # Sixteen million bytes of `[1,1,1…` would become half a gigabyte of objects.
+            raise self.refuse(
+                source, ErrorCode.TOO_LARGE, "The array holds too many values; send fewer events."
+            )
         try:
             raw.decode()
-            parts = _decode_array(raw)
+            return _decode_array(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-            refusal = InvalidEvent(ErrorCode.INVALID_JSON, f"The array of events is not valid JSON: {err}.")
-            self._metrics.event_rejected(source, str(refusal.code))
-            return [refusal]
-        return [self.decode(bytes(part), source, session_id) for part in parts]
+            detail = f"The array of events is not valid JSON: {err}."
+        raise self.refuse(source, ErrorCode.INVALID_JSON, detail)
 
-    def refuse(self, source: str, code: ErrorCode, detail: str) -> MonitorError:
+    def refuse(self, source: str, code: ErrorCode, detail: str) -> InvalidEvent:
         """An error to answer with, counted."""
         self._metrics.event_rejected(source, str(code))
         return InvalidEvent(code, detail)

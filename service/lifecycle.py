@@ -39,12 +39,15 @@ class Lifecycle:
         readers: Readers,
         presence: Presence,
         config: EventLogConfig,
+        *,
+        error_silence_s: float = ERROR_SILENCE_S,
     ) -> None:
         self._log = event_log
         self._sessions = sessions
         self._readers = readers
         self._presence = presence
         self._config = config
+        self._error_silence_s = error_silence_s
 
     async def run(self) -> None:
         """End and expire sessions until cancelled."""
@@ -76,8 +79,9 @@ class Lifecycle:
                 yield _session_ended(session, Status.TIMED_OUT, f"no event for {hours:g} hours")
             elif _last_word_is_error(attempt):
                 since = self._presence.silent_since(session.session_id, attempt.last_received)
-                if since is not None and now - since >= ERROR_SILENCE_S:
-                    reason = "its last event was an error and its publisher has been gone for 60 seconds"
+                if since is not None and now - since >= self._error_silence_s:
+                    gone = f"{self._error_silence_s:g} seconds"
+                    reason = f"its last event was an error and its publisher has been gone for {gone}"
                     yield _session_ended(session, Status.FAILED, reason)
 
     async def _expire(self) -> None:

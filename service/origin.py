@@ -7,12 +7,14 @@ same-origin policy of their own. Source: docs/protocol.md, "Who may ask".
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from service.config import Config, is_loopback
 from service.problems import problem
+
+PREFLIGHT: Final = "Access-Control-Request-Method"
 
 
 def guard(config: Config) -> Any:
@@ -34,13 +36,31 @@ def guard(config: Config) -> Any:
                 "origin_not_allowed",
                 "Pages of this origin may not talk to the monitor; add it to security.cors_origins.",
             )
+        if request.method == "OPTIONS" and origin is not None and PREFLIGHT in request.headers:
+            return web.Response(status=204, headers=_preflight(origin))
         response: web.StreamResponse = await handler(request)
         if origin is not None and origin.lower() in origins and not response.prepared:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Vary"] = "Origin"
+            response.headers.update(_allowing(origin))
         return response
 
     return check
+
+
+def _allowing(origin: str) -> dict[str, str]:
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "X-Lag-Events, Retry-After",
+        "Vary": "Origin",
+    }
+
+
+def _preflight(origin: str) -> dict[str, str]:
+    """The answer to a browser that asks before it sends JSON from an allowed page."""
+    return _allowing(origin) | {
+        "Access-Control-Allow-Methods": "GET, HEAD, POST",
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": "600",
+    }
 
 
 def _host_name(value: str) -> str:

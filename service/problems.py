@@ -12,6 +12,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from service.query import WrongParameter
 from translation_events.errors import ErrorCode, InvalidEvent, MonitorError
 
 log = structlog.get_logger(__name__)
@@ -72,7 +73,7 @@ def problem(code: str, detail: str, *, headers: dict[str, str] | None = None, **
 def problem_of(err: MonitorError) -> web.Response:
     """The answer to an error of ours."""
     code = err.code if err.code in MEANINGS else "internal"
-    field = err.field if isinstance(err, InvalidEvent) else None
+    field = err.field if isinstance(err, InvalidEvent | WrongParameter) else None
     return problem(code, err.detail, field=field)
 
 

@@ -18,12 +18,13 @@ from service.connections import Connection, Role
 from service.ingest import Ingest, Item
 from service.problems import error_message
 from service.relay.frames import text_frame
-from translation_events.errors import ErrorCode, MonitorError
+from translation_events.errors import ErrorCode, InvalidEvent, MonitorError
 from translation_events.event import Event
 from translation_events.log import Appended
 
 SOURCE: Final = "ws"
 MAX_INBOX_ITEMS: Final = 2048
+SLICE_EVENTS: Final = 256
 MAX_INBOX_BYTES: Final = 2 * 1024 * 1024
 MAX_REPLY_BYTES: Final = 256 * 1024  # a producer that does not read its replies is not read from either
 REPLY_POLL_S: Final = 0.01
@@ -49,25 +50,40 @@ class Publishing:
         self._ended = False
         self._sessions: set[str] = set()
 
-    def receive(self, raw: bytes) -> None:
-        """Take one frame; its reply comes from the committer, after those of the frames before it."""
-        if not self._inbox:
-            self._received = time.monotonic()
+    async def receive(self, raw: bytes) -> None:
+        """Take one frame; its reply comes from the committer, after those of the frames before it.
+
+        Returns once the inbox takes more. An array goes in slice by slice: half a million values fit into one
+        frame, and each has its reply.
+        """
         if self._connection.role is Role.VIEWER:
             refusal = self._ingest.refuse(SOURCE, ErrorCode.READ_ONLY, "A viewer may not publish events.")
-            self._inbox.append((refusal, None))
-        elif self._batch and (many := self._ingest.decode_many(raw, SOURCE, self._session_id)) is not None:
-            self._inbox.extend((item, index) for index, item in enumerate(many))
-        else:
-            self._inbox.append((self._ingest.decode(raw, SOURCE, self._session_id), None))
-        self._inbox_bytes += len(raw)
+            await self._put([(refusal, None)], len(raw))
+            return
+        try:
+            parts = self._ingest.split(raw, SOURCE) if self._batch else None
+        except InvalidEvent as refusal:
+            await self._put([(refusal, None)], len(raw))
+            return
+        if parts is None:
+            await self._put([(self._decode(raw), None)], len(raw))
+            return
+        for start in range(0, len(parts), SLICE_EVENTS):
+            part = parts[start : start + SLICE_EVENTS]
+            items = [(self._decode(one), index) for index, one in enumerate(part, start)]
+            await self._put(items, len(raw) * len(part) // len(parts))
+
+    def _decode(self, raw: bytes) -> Item:
+        return self._ingest.decode(raw, SOURCE, self._session_id)
+
+    async def _put(self, items: Sequence[tuple[Item, int | None]], size_bytes: int) -> None:
+        if not self._inbox:
+            self._received = time.monotonic()
+        self._inbox.extend(items)
+        self._inbox_bytes += size_bytes
+        self._filled.set()
         if len(self._inbox) >= MAX_INBOX_ITEMS or self._inbox_bytes >= MAX_INBOX_BYTES:
             self._room.clear()
-        self._filled.set()
-
-    async def room(self) -> None:
-        """Wait until the inbox takes more."""
-        if not self._room.is_set():
             await self._room.wait()
 
     def end(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
@@ -12,16 +11,16 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from exporters.prometheus import PrometheusExporter
-from service.connections import Connection, Role
+from service.connections import Connection, Listening, Role
 from service.ingest import Ingest
 from service.keys import CONNECTIONS, INGEST, LOG, METRICS, RELAY
 from service.problems import problem
 from service.publishing import SOURCE, Publishing
+from service.query import WrongParameter, flag_of, names_of, parse_number, session_of
 from service.relay.frames import control_frame
 from service.relay.relay import Relay, style_of
-from service.relay.viewer import Viewer, types_of
-from translation_events.decode import check_session_id
-from translation_events.errors import ErrorCode, InvalidEvent
+from service.relay.viewer import Viewer
+from translation_events.errors import ErrorCode
 from translation_events.event import EventType
 from translation_events.log import EventLog
 
@@ -32,6 +31,7 @@ MAX_LAST: Final = 1000
 # The kernel would otherwise take 4 MB for each viewer that stopped reading.
 SEND_BUFFER_BYTES: Final = 128 * 1024
 MAX_CLIENT_ID: Final = 128
+TYPES: Final = tuple(event_type.value for event_type in EventType)
 
 
 class Query(NamedTuple):
@@ -49,31 +49,23 @@ class Query(NamedTuple):
 
 
 def read_query(request: web.Request) -> Query:
-    """Raises: InvalidEvent naming the parameter at fault and what is allowed."""
+    """Raises: WrongParameter."""
     query = request.query
-    session_id = query.get("session_id") or None
-    if session_id == "*":
-        session_id = None
-    elif session_id is not None:
-        check_session_id(session_id, internal=True)
     try:
         role = Role(query.get("role") or Role.BOTH)
     except ValueError:
-        raise _wrong("role", "viewer, publisher or absent") from None
-    types = types_of(query.get("types"))
-    if types is not None and (unknown := set(types) - {e.value for e in EventType}):
-        raise _wrong("types", f"event types separated by commas; unknown: {', '.join(sorted(unknown))[:100]}")
+        raise WrongParameter("role", "viewer, publisher or absent") from None
     after, _, after_log = query.get("after", "").partition("@")
     return Query(
-        session_id=session_id,
-        client_id=(query.get("client_id") or None) and query["client_id"][:MAX_CLIENT_ID],
+        session_id=session_of(query),
+        client_id=query.get("client_id", "")[:MAX_CLIENT_ID] or None,
         role=role,
-        types=frozenset(types) if types is not None else None,
-        after=_number("after", after, most=2**63 - 1),
+        types=names_of(query, "types", TYPES),
+        after=parse_number("after", after),
         after_log=after_log or None,
-        last=_number("last", query.get("last", ""), most=MAX_LAST),
-        ack=_flag("ack", query.get("ack", "")),
-        batch=_flag("batch", query.get("batch", "")),
+        last=parse_number("last", query.get("last", ""), most=MAX_LAST),
+        ack=flag_of(query, "ack"),
+        batch=flag_of(query, "batch"),
     )
 
 
@@ -81,10 +73,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve one WebSocket from upgrade to close."""
     app = request.app
     connections, metrics = app[CONNECTIONS], app[METRICS]
-    try:
-        query = read_query(request)
-    except InvalidEvent as err:
-        return problem("bad_request", err.detail, field=err.field)
+    query = read_query(request)
     if request.headers.get("Upgrade", "").lower() != "websocket":
         return problem(
             "upgrade_required", "Open this address as a WebSocket.", headers={"Upgrade": "websocket"}
@@ -97,22 +86,30 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     # aiohttp refuses a message of exactly max_msg_size bytes, we allow one. Its heartbeat is not used: it
     # cuts a viewer that is merely slow.
     ws = web.WebSocketResponse(max_msg_size=limit + 1, autoping=False, decode_text=False, compress=True)
-    await ws.prepare(request)
     transport = request.transport
     if transport is None:
         return ws
+    connection = Connection(ws, transport, query.role, query.client_id)
+    connection.filter = {"session_id": query.session_id, "types": sorted(query.types or ()) or None}
+    connections.add(connection)  # before the first await: of many that come at once none gets a place twice
+    try:
+        await ws.prepare(request)
+        _prepare_transport(connection)
+        try:
+            await _serve(connection, query, ingest, app[LOG], app[RELAY], metrics)
+        finally:
+            metrics.relay_closed(query.role.value, _close_reason(connection))
+    finally:
+        connections.remove(connection)
+    return ws
+
+
+def _prepare_transport(connection: Connection) -> None:
+    transport = connection.transport
+    transport.set_protocol(Listening(connection))
     raw_socket = transport.get_extra_info("socket")
     if raw_socket is not None and raw_socket.family in (socket.AF_INET, socket.AF_INET6):
         raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    connection = Connection(ws, transport, query.role, query.client_id)
-    connection.filter = {"session_id": query.session_id, "types": sorted(query.types or ()) or None}
-    connections.add(connection)
-    try:
-        await _serve(connection, query, ingest, app[LOG], app[RELAY], metrics)
-    finally:
-        connections.remove(connection)
-        metrics.relay_closed(query.role.value, _close_reason(connection))
-    return ws
 
 
 async def _serve(
@@ -132,10 +129,9 @@ async def _serve(
         async with asyncio.TaskGroup() as tasks:
             committer: asyncio.Task[None] | None = None
             async for raw in _frames(connection, metrics):
-                publishing.receive(raw)
                 if committer is None:
                     committer = tasks.create_task(publishing.commit(), name="commit published events")
-                await publishing.room()
+                await publishing.receive(raw)
             publishing.end()
     finally:
         publishing.close()
@@ -148,11 +144,13 @@ async def _frames(connection: Connection, metrics: PrometheusExporter) -> AsyncI
     ws = connection.ws
     while True:
         message = await ws.receive()
-        connection.heard = time.monotonic()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             yield message.data
         elif message.type is WSMsgType.PING:
-            await ws.pong(message.data)
+            try:
+                await ws.pong(message.data)
+            except ConnectionError:
+                return  # gone between its ping and our pong
         elif message.type is WSMsgType.PONG:
             continue
         else:
@@ -197,23 +195,3 @@ def _close_reason(connection: Connection) -> str:
     if code == 1009:
         return "too_large"
     return "protocol" if code in (1002, 1003, 1007) else "client"
-
-
-def _wrong(name: str, allowed: str) -> InvalidEvent:
-    return InvalidEvent(ErrorCode.INVALID_EVENT, f"{name} is wrong; allowed: {allowed}.", field=name)
-
-
-def _number(name: str, value: str, *, most: int) -> int | None:
-    if not value:
-        return None
-    if not (value.isascii() and value.isdecimal()) or int(value) > most:
-        raise _wrong(name, f"a whole number from 0 to {most}")
-    return int(value)
-
-
-def _flag(name: str, value: str) -> bool:
-    if value.lower() in ("", "0", "false"):
-        return False
-    if value.lower() in ("1", "true"):
-        return True
-    raise _wrong(name, "1 or 0")

@@ -29,6 +29,7 @@ class Server:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.client = client
+        self._sockets: list[aiohttp.ClientWebSocketResponse] = []
 
     async def get(self, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a GET that must succeed."""
@@ -44,8 +45,26 @@ class Server:
             return response.status, orjson.loads(await response.read())
 
     async def ws(self, query: str = "", **kwargs: Any) -> aiohttp.ClientWebSocketResponse:
-        """A WebSocket to `/ws` with the query."""
-        return await self.client.ws_connect(f"{self.url}/ws?{query}", max_msg_size=0, **kwargs)
+        """A WebSocket to `/ws` with the query, closed with the server at the latest."""
+        ws = await self.client.ws_connect(f"{self.url}/ws?{query}", max_msg_size=0, **kwargs)
+        self._sockets.append(ws)
+        return ws
+
+    async def metrics(self) -> str:
+        """`/metrics` as text."""
+        async with self.client.get(f"{self.url}/metrics") as response:
+            assert response.status == 200
+            return await response.text()
+
+    async def close_sockets(self) -> None:
+        """Close every WebSocket `ws` has made, without waiting for the other side."""
+        for ws in self._sockets:
+            transport = ws.get_extra_info("transport", None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await ws.close()
+            if transport is not None:
+                transport.abort()
 
 
 StartServer = Callable[..., Awaitable[Server]]
@@ -62,7 +81,11 @@ async def running(config: Config) -> AsyncIterator[Server]:
         bound.bind(("127.0.0.1", 0))
         await web.SockSite(runner, bound).start()
         async with aiohttp.ClientSession() as client:
-            yield Server(app, bound.getsockname()[1], client)
+            server = Server(app, bound.getsockname()[1], client)
+            try:
+                yield server
+            finally:
+                await server.close_sockets()
     finally:
         await runner.cleanup()
 

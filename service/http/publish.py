@@ -5,6 +5,7 @@ Source: docs/protocol.md, "HTTP".
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -41,18 +42,21 @@ async def publish(request: web.Request) -> web.Response:
     if body is None:
         ingest.refuse(SOURCE, ErrorCode.TOO_LARGE, "")
         return problem(ErrorCode.TOO_LARGE, f"The body is over {MAX_BODY_BYTES} bytes.", accepted=0)
-    many = ingest.decode_many(body, SOURCE)
-    if many is None:
+    parts = ingest.split(body, SOURCE)
+    if parts is None:
         item = ingest.decode(body.strip(), SOURCE)
         (answer,) = await ingest.append([item], SOURCE, received)
         if isinstance(answer, MonitorError):
             return problem_of(answer)
         return _answer(_Results().add([answer], [_id(item)]))
-    if len(many) == 1 and isinstance(many[0], InvalidEvent) and many[0].code == ErrorCode.INVALID_JSON:
-        return problem_of(many[0])
-    taken = many[:MAX_EVENTS]
-    results = _Results().add(await ingest.append(taken, SOURCE, received), [_id(item) for item in taken])
-    return _answer(results, full=len(many) > MAX_EVENTS)
+    results = _Results()
+    taken = parts[:MAX_EVENTS]
+    for start in range(0, len(taken), APPEND_AT_ONCE):
+        items = [ingest.decode(part, SOURCE) for part in taken[start : start + APPEND_AT_ONCE]]
+        results.add(await ingest.append(items, SOURCE, received), [_id(item) for item in items])
+        received = time.monotonic()
+        await asyncio.sleep(0)  # a slice of refusals alone has waited for nothing
+    return _answer(results, full=len(parts) > MAX_EVENTS)
 
 
 async def _publish_lines(request: web.Request, ingest: Ingest) -> web.Response:
@@ -72,6 +76,7 @@ async def _publish_lines(request: web.Request, ingest: Ingest) -> web.Response:
         if len(pending) >= APPEND_AT_ONCE:
             results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
             pending, received = [], time.monotonic()
+            await asyncio.sleep(0)
     if pending:
         results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
     return _answer(results, full=full or lines.over)
@@ -107,14 +112,17 @@ class _Lines:
         async for part in self._request.content.iter_any():
             size += len(part)
             if size > MAX_BODY_BYTES:
+                # The lines that end within the limit are still taken.
                 self.over = True
-                return
+                part = part[: MAX_BODY_BYTES - size]
             *whole, rest = (rest + part).split(b"\n")
             for line in whole:
                 if skipping:
                     skipping = False
                 elif line.strip():
                     yield line
+            if self.over:
+                return
             if len(rest) > self._max:
                 if not skipping:
                     yield None

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from service.keys import LOG, READERS
-from translation_events.errors import ErrorCode, InvalidEvent
+from service.query import number_of
 
 PASS_WITHIN_S: Final = 1.0
 MAX_LIMIT: Final = 1000
@@ -31,20 +31,6 @@ def json_response(body: Any, *, lag_events: int = 0) -> web.Response:
     return response
 
 
-def number(request: web.Request, name: str, default: int, *, least: int = 0, most: int = 2**63 - 1) -> int:
-    """A whole number of the query. Raises: InvalidEvent naming it and what is allowed."""
-    value = request.query.get(name, "")
-    if not value:
-        return default
-    if not (value.isascii() and value.isdecimal()) or not least <= int(value) <= most:
-        raise InvalidEvent(
-            ErrorCode.INVALID_EVENT,
-            f"{name} is wrong; allowed: a whole number from {least} to {most}.",
-            field=name,
-        )
-    return int(value)
-
-
 def limit(request: web.Request) -> int:
     """The query's `limit`, 1 to 1000."""
-    return number(request, "limit", 100, least=1, most=MAX_LIMIT)
+    return number_of(request.query, "limit", 100, least=1, most=MAX_LIMIT)

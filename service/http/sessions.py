@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from service.http.reading import json_response, limit, number, settled
+from service.http.reading import json_response, limit, settled
 from service.keys import LOG, SESSIONS
 from service.problems import problem
-from service.relay.viewer import types_of
-from translation_events.errors import ErrorCode, InvalidEvent
+from service.query import MOST, names_of, number_of
+from translation_events.event import EventType
 from translation_events.session import Session, Status
 
 routes = web.RouteTableDef()
+
+STATUSES: Final = tuple(status.value for status in Status)
+TYPES: Final = tuple(event_type.value for event_type in EventType)
 
 
 @routes.get("/sessions")
@@ -30,16 +33,9 @@ async def active(request: web.Request) -> web.Response:
 @routes.get("/sessions/history")
 async def history(request: web.Request) -> web.Response:
     """The ended sessions, newest first, a page at a time."""
+    most, before = limit(request), number_of(request.query, "before", MOST)
+    wanted = names_of(request.query, "status", STATUSES)
     lag = await settled(request)
-    most, before = limit(request), number(request, "before", 2**63 - 1)
-    wanted = types_of(request.query.get("status"))
-    if wanted is not None and (unknown := set(wanted) - {s.value for s in Status}):
-        allowed = ", ".join(s.value for s in Status)
-        raise InvalidEvent(
-            ErrorCode.INVALID_EVENT,
-            f"status is wrong ({', '.join(sorted(unknown))[:100]}); allowed: {allowed}.",
-            field="status",
-        )
     needle = request.query.get("q", "").strip().casefold()
     sessions, now = request.app[SESSIONS], time.time()
     page: list[Session] = []
@@ -79,13 +75,12 @@ async def one(request: web.Request) -> web.Response:
 @routes.get("/sessions/{session_id}/events")
 async def events(request: web.Request) -> web.Response:
     """A session's events in order, a page at a time."""
-    lag = await settled(request)
     session_id = request.match_info["session_id"]
-    most, after = limit(request), number(request, "after", 0)
+    most, after = limit(request), number_of(request.query, "after", 0)
+    types = names_of(request.query, "types", TYPES)
+    lag = await settled(request)
     event_log = request.app[LOG]
-    found = await event_log.read(
-        after, limit=most + 1, session_id=session_id, types=types_of(request.query.get("types"))
-    )
+    found = await event_log.read(after, limit=most + 1, session_id=session_id, types=types)
     if not found and request.app[SESSIONS].get(session_id) is None and session_id[:1] != "_":
         return _unknown()
     more, found = len(found) > most, found[:most]

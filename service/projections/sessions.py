@@ -48,6 +48,8 @@ class SessionProjection:
                 applied.append(Applied(stored, None, ()))
                 continue
             if session is not None and stored.seq <= session.folded_seq:
+                # Folded in before the start, but those beside us may not have seen it.
+                applied.append(Applied(stored, session, ()))
                 continue
             session, changes = fold.apply(session, stored, self._log_id)
             self._sessions[session_id] = session

@@ -61,10 +61,7 @@ class CatchUp:
             else:
                 events = await self._log.read(viewer.cursor, limit=self._limit)
         else:
-            missed = await self._log.missed(viewer.cursor, upto + 1, session_id=session_id, seen=viewer.seen)
-            events = await self._log.read(
-                viewer.cursor, limit=self._limit, session_id=session_id, types=types
-            )
+            missed, events = await self._read_session(session_id, upto)
             if missed != 0:
                 self._tell_gap(missed if types is None else None, events, upto)
                 first = events[0].seq if events else upto + 1
@@ -78,8 +75,25 @@ class CatchUp:
             average = sum(len(stored.body) for stored in events) / len(events)
             self._limit = max(1, min(READ_EVENTS, int(CHUNK_BYTES / max(1.0, average))))
 
+    async def _read_session(self, session_id: str, upto: int) -> tuple[int | None, Sequence[StoredEvent]]:
+        """The next chunk of one session, and how many events retention has removed before it.
+
+        The log trims beside us. Counted after the reading, none missed means a chunk without a hole; else the
+        chunk counts only if the number was the same before it.
+        """
+        viewer = self._viewer
+        before: int | None = -1
+        while True:
+            events = await self._log.read(
+                viewer.cursor, limit=self._limit, session_id=session_id, types=viewer.style.filter.types
+            )
+            missed = await self._log.missed(viewer.cursor, upto + 1, session_id=session_id, seen=viewer.seen)
+            if missed in (0, before):
+                return missed, events
+            before = missed
+
     def _send(self, events: Sequence[StoredEvent], reached: int = 0) -> None:
-        """Write a chunk (cut at its bound) and move the cursor; `reached` is known to hold nothing further."""
+        """Write a chunk (cut at its bound) and move the cursor; up to `reached` there is nothing further."""
         viewer = self._viewer
         wanted: list[StoredEvent] = []
         size = 0
@@ -95,6 +109,8 @@ class CatchUp:
             if size >= CHUNK_BYTES:
                 break
         else:
+            if viewer.style.filter.session_id is None:
+                viewer.passed += max(0, reached - viewer.cursor)
             viewer.cursor = max(viewer.cursor, reached)
         if wanted:
             payload = b"".join(self._encoding.encode(wanted))

@@ -48,6 +48,7 @@ class Relay:
         self._by_session: dict[str | None, list[_Group]] = defaultdict(list)
         self._viewers: set[Viewer] = set()
         self._tasks: asyncio.TaskGroup | None = None
+        self._standing: bytes | None = None
         self.cursor = event_log.last_seq
         self.started = asyncio.Event()
 
@@ -70,6 +71,8 @@ class Relay:
         """Take a viewer in at its cursor: live at once if that is where the relay stands."""
         self._viewers.add(viewer)
         viewer.seen = self._seen(viewer)
+        if self._standing is not None:
+            viewer.write(self._standing)
         self._settle(viewer)
 
     def detach(self, viewer: Viewer) -> None:
@@ -78,8 +81,9 @@ class Relay:
         self._viewers.discard(viewer)
         self._leave(viewer)
 
-    def tell_all(self, frame: bytes) -> None:
-        """Write a control frame to every viewer."""
+    def tell_all(self, frame: bytes, *, until_revoked: bool) -> None:
+        """Write a control frame to every viewer; `until_revoked`: to each that comes later as well."""
+        self._standing = frame if until_revoked else None
         for viewer in self._viewers:
             viewer.write(frame)
 

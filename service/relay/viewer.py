@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from service.relay.frames import close_frame
@@ -110,9 +109,3 @@ class Viewer:
         self.write(close_frame(code))
         self.closed, self.cut_reason = True, reason
         self.transport.abort()
-
-
-def types_of(value: str | None) -> Collection[str] | None:
-    """The `types=a,b` of a query as names; None where absent or empty."""
-    names = [name.strip() for name in (value or "").split(",")]
-    return [name for name in names if name] or None
