@@ -76,8 +76,10 @@ class Segment:
         if written != len(line):
             os.ftruncate(self._fd, self.size_bytes)
             raise OSError("the disk took only a part of the event")
-        # Asked, not added up: a KeyboardInterrupt between two lines here must not make the count fall behind.
-        self.size_bytes = os.lseek(self._fd, 0, os.SEEK_CUR)
+        # Asked, not added up, and never lowered: a signal handler may emit or raise between any two lines.
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        if end > self.size_bytes:
+            self.size_bytes = end
         self.events += 1
         if droppable and self.droppable is not None:
             self.droppable += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 import uuid
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from translation_events import ErrorCode, InvalidEvent, Publisher, deliver_spool
+from translation_events import ErrorCode, EventType, InvalidEvent, Publisher, deliver_spool
 from translation_events.errors import ConfigError
 from translation_events.replies import Reply
 from translation_events.retry import Retry
@@ -86,6 +87,28 @@ def test_works_from_many_threads(monitor: Monitor, publish: MakePublisher) -> No
     for name in ("s0", "s1", "s2", "s3"):
         items = [event["current_item"] for event in monitor.events if event["session_id"] == name]
         assert items == list(range(300))
+
+
+def test_emits_from_a_signal_handler(monitor: Monitor, publish: MakePublisher) -> None:
+    """A handler may emit while the very same thread is inside `emit`: no deadlock, no event lost."""
+    publisher = publish()
+    ids: list[str] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        ids.append(publisher.emit(EventType.TRANSLATION_PROGRESS, message="from the handler"))
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        while len(ids) < 200:
+            publisher.emit("translation_progress", message="from the program")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert publisher.flush(20)
+    handled = [event["id"] for event in monitor.events if event["message"] == "from the handler"]
+    assert sorted(handled) == sorted(ids)  # a handler may itself be interrupted
+    assert publisher.stats.acked == len(monitor.events)
 
 
 async def test_works_from_asyncio(monitor: Monitor, tmp_path: Path) -> None:
