@@ -44,6 +44,16 @@ Summarise = Callable[[str], "tuple[bytes, int] | None"]
 LogWatcher = Callable[["float | None"], None]
 
 
+class LogObserver(Protocol):
+    """Who counts what the log does; called in the loop, must not block."""
+
+    def append_observed(self, seconds: float, events: int) -> None:
+        """A group of `events` has become durable, `seconds` after its write began."""
+
+    def log_failed(self, op: str) -> None:
+        """An operation failed: append, read, save, trim or forget."""
+
+
 class EventLog(Protocol):
     """An ordered, durable log of events; `seq` rises strictly over the whole log.
 
@@ -124,6 +134,9 @@ class EventLog(Protocol):
 
     def watch(self, watcher: LogWatcher) -> None:
         """Have `watcher` called with the Unix time the log became unwritable, and with None on recovery."""
+
+    def observe(self, observer: LogObserver) -> None:
+        """Have `observer` count groups and failures."""
 
     async def stats(self) -> LogStats:
         """Return sizes and counts; cheap enough for every scrape."""

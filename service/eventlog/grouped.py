@@ -86,7 +86,7 @@ class GroupedLog(TailedLog):
         None takes the place of one with a higher seq: while it waits a trim may have saved a newer one.
         """
         if entries:
-            await self._take_turn(partial(self._store.save, list(entries)))
+            await self._take_turn("save", partial(self._store.save, list(entries)))
 
     async def forget(self, session_ids: Collection[str], *, name: str) -> int:
         """Remove sessions whole: events, ids and the blobs saved under `name`; returns events removed.
@@ -96,9 +96,8 @@ class GroupedLog(TailedLog):
         ids, events = list(session_ids), 0
         for start in range(0, len(ids), SESSIONS_A_FORGET):
             part = ids[start : start + SESSIONS_A_FORGET]
-            gone = await self._take_turn(
-                partial(self._store.forget, part, name), partial(self._forgotten, part)
-            )
+            job = partial(self._store.forget, part, name)
+            gone = await self._take_turn("forget", job, partial(self._forgotten, part))
             events += gone.events
         return events
 
@@ -111,7 +110,8 @@ class GroupedLog(TailedLog):
         if events_per_session < 1:
             raise ValueError("events_per_session must be at least 1")
         self._summarise = summarise, name
-        self._enqueue(Chore(partial(self._store.recount, events_per_session), self._loop.create_future()))
+        job = partial(self._store.recount, events_per_session)
+        self._enqueue(Chore("trim", job, self._loop.create_future()))
 
     async def aclose(self) -> None:
         """Finish the running write, refuse what waits, close; later calls raise LogUnavailable."""
@@ -130,10 +130,10 @@ class GroupedLog(TailedLog):
     def _closed(self) -> LogUnavailable:
         return LogUnavailable("The event log is closed.", since=self._unavailable_since or time.time())
 
-    async def _take_turn(self, job: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
+    async def _take_turn(self, op: str, job: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
         self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._enqueue(Chore(job, future, then))
+        self._enqueue(Chore(op, job, future, then))
         return await future
 
     def _forgotten(self, session_ids: Collection[str], gone: Forgotten) -> None:
@@ -166,7 +166,7 @@ class GroupedLog(TailedLog):
                     "session_above_bound_reader_lags", events_per_session=self._store.events_per_session
                 )
             job = partial(self._store.write, events, received, over=over)
-            self._run(job, partial(self._group_done, len(events), over))
+            self._run(job, partial(self._group_done, len(events), over, time.monotonic()))
 
     def _finish(self, done: Outcome[None]) -> None:
         if done.exception() is not None:
@@ -177,6 +177,7 @@ class GroupedLog(TailedLog):
     def _chore_done(self, chore: Chore, done: Outcome[Any]) -> None:
         error = done.exception()
         if error is not None:
+            self._count_failure(chore.op)
             refused = self._failed(error)
             if not chore.future.done():
                 chore.future.set_exception(refused())
@@ -190,9 +191,10 @@ class GroupedLog(TailedLog):
                 chore.future.set_result(done.result())
         self._care_or_next()
 
-    def _group_done(self, count: int, over: bool, done: Outcome[Written]) -> None:
+    def _group_done(self, count: int, over: bool, began: float, done: Outcome[Written]) -> None:
         error = done.exception()
         if error is not None:
+            self._count_failure("append")
             self._intake.refuse(count, self._failed(error))
             self._next()
             return
@@ -202,6 +204,8 @@ class GroupedLog(TailedLog):
         self._publish(written.stored, written.totals)
         self._intake.answer(written.appended)
         if written.appended:
+            for observer in self._observers:
+                observer.append_observed(time.monotonic() - began, len(written.appended))
             if not over:
                 self._full_since = None
             self._care_or_next()
@@ -238,6 +242,7 @@ class GroupedLog(TailedLog):
     def _care_done(self, done: Outcome[int]) -> None:
         error = done.exception()
         if error is not None:
+            self._count_failure("trim")
             self._failed(error)
         else:
             self.first_seq = self._store.first_seq
@@ -280,5 +285,5 @@ class GroupedLog(TailedLog):
             return
         if self._probing is None or self._probing.done():
             self._probing = self._loop.create_future()
-            self._enqueue(Chore(self._store.probe, self._probing))
+            self._enqueue(Chore("append", self._store.probe, self._probing))
         self._probe_after(delay_s)

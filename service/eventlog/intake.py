@@ -33,17 +33,20 @@ class Call:
 class Chore:
     """A job for the store that takes its turn among the appends; `then` runs in the loop on its result.
 
-    `then` is called even if whoever waits has been cancelled, and before anything that follows the job.
+    `op` names it to whoever counts failures. `then` is called even if whoever waits has been cancelled, and
+    before anything that follows the job.
     """
 
-    __slots__ = ("future", "job", "then")
+    __slots__ = ("future", "job", "op", "then")
 
     def __init__(
         self,
+        op: str,
         job: Callable[[], Any],
         future: asyncio.Future[Any],
         then: Callable[[Any], None] | None = None,
     ) -> None:
+        self.op = op
         self.job = job
         self.future = future
         self.then = then

@@ -26,7 +26,7 @@ from service.eventlog.sqlite_reader import SqliteReader
 from service.eventlog.sqlite_schema import connect, damaged, prepare, unusable
 from service.eventlog.sqlite_writer import SqliteWriter
 from service.eventlog.tail import MAX_TOTALS
-from translation_events.errors import LogDamaged
+from translation_events.errors import LogDamaged, LogUnavailable
 from translation_events.event import StoredEvent
 from translation_events.log import LogStats
 
@@ -137,7 +137,11 @@ class SqliteEventLog(GroupedLog):
 
     async def _ask(self, question: Callable[[], T]) -> T:
         self._check_open()
-        return await self._loop.run_in_executor(self._reading, question)
+        try:
+            return await self._loop.run_in_executor(self._reading, question)
+        except LogUnavailable:
+            self._count_failure("read")
+            raise
 
 
 def _open(path: Path, node: str) -> _Parts:

@@ -14,7 +14,7 @@ import structlog
 
 from service.eventlog.ring import Ring
 from translation_events.event import StoredEvent
-from translation_events.log import LogWatcher
+from translation_events.log import LogObserver, LogWatcher
 
 FOLLOW_EVENTS: Final = 2_048  # a batch that keeps the loop for some milliseconds at most
 READ_EVENTS: Final = 1_024
@@ -38,6 +38,7 @@ class TailedLog(ABC):
         # A future each: one that all wait for would be cancelled for all with the first task that is.
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._watchers: list[LogWatcher] = []
+        self._observers: list[LogObserver] = []
         self._totals = dict(totals)
         self._totals_complete = complete
 
@@ -96,6 +97,14 @@ class TailedLog(ABC):
     def watch(self, watcher: LogWatcher) -> None:
         """Have `watcher` called with the Unix time the log became unwritable, and with None on recovery."""
         self._watchers.append(watcher)
+
+    def observe(self, observer: LogObserver) -> None:
+        """Have `observer` count groups and failures."""
+        self._observers.append(observer)
+
+    def _count_failure(self, op: str) -> None:
+        for observer in self._observers:
+            observer.log_failed(op)
 
     def _publish(self, stored: Sequence[StoredEvent], totals: Mapping[str, int]) -> None:
         if not stored:
