@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from service.keys import RELAY
-from service.relay.frames import control_frame
 from tests.browser import OUTAGE, OpenPage, browsing, progress, shown_seqs, until_live, until_shown
-from tests.monitor_server import Server, StartServer
+from tests.monitor_server import StartServer
 
 
 @pytest.fixture
@@ -157,16 +155,30 @@ async def test_a_silent_server_is_not_called_live(tmp_path: Path, open_page: Ope
         await page.close()
 
 
-async def test_an_unavailable_log_is_said_and_taken_back(server: Server, open_page: OpenPage) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit another process's files")
+async def test_an_unavailable_log_is_said_and_taken_back(tmp_path: Path, open_page: OpenPage) -> None:
     """Viewers are told when the log cannot be written and when it can again; the page passes it on."""
-    page = await open_page(server.url)
-    relay = server.app[RELAY]
-    relay.tell_all(control_frame({"type": "log_unavailable", "since": time.time()}))
-    await expect(page.locator("#connection-text")).to_have_text("Log unavailable")
-    await expect(page.get_by_role("alert")).to_contain_text("cannot write its event log")
-    relay.tell_all(control_frame({"type": "log_available"}))
-    await expect(page.locator("#connection-text")).to_have_text("Live")
-    await expect(page.get_by_role("alert")).to_be_hidden()
+    port, log = free_port(), f"sqlite:///{tmp_path / 'events.db'}"
+    async with serving(port, log) as process:
+        page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
+        seqs = await publish_to(port, progress(1))
+        await until_shown(page, seqs[-1])
+        unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
+        url = f"http://127.0.0.1:{port}/events"
+        async with aiohttp.ClientSession() as client, client.post(url, json=progress(2)) as refused:
+            assert refused.status == 503, await refused.text()
+        await expect(page.locator("#connection-text")).to_have_text("Log unavailable")
+        await expect(page.get_by_role("alert")).to_contain_text("cannot write its event log")
+        await page.reload()
+        await expect(page.locator("#connection-text")).to_have_text("Log unavailable")
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
+        await expect(page.locator("#connection-text")).to_have_text("Live", timeout=20_000)
+        await expect(page.get_by_role("alert")).to_be_hidden()
+        seqs += await publish_to(port, progress(3))
+        await until_shown(page, seqs[-1])
+        assert await shown_seqs(page) == seqs
+        await page.close()
 
 
 async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_page: OpenPage) -> None:
