@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             emitters.append(open_until_end.enter_context(publisher))
         try:
             return asyncio.run(_translate(args, jobs, languages, emitters, console))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
             console.print("Interrupted; nothing was written.")
             return INTERRUPTED
 

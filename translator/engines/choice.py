@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from translator.engines.apertium import ApertiumEngine, mode_for
 from translator.engines.engine import Engine, EngineUnavailable
 from translator.engines.glossary import GlossaryEngine
+from translator.engines.llm_settings import LlmSettings
 
 if TYPE_CHECKING:
     from translator.engines.llm import LlmEngine
@@ -73,7 +74,7 @@ async def choose_engine(
 async def _llm(source: str, target: str, environ: Mapping[str, str], model: str | None) -> LlmEngine:
     try:
         # Here, not above: the client library is an extra, and takes half a second to load.
-        from translator.engines.llm import LlmEngine, LlmSettings
+        from translator.engines.llm import LlmEngine
     except ImportError as error:
         raise EngineUnavailable(
             "the llm engine needs the openai package: pip install 'translation-monitor[llm]'"

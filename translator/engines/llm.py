@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -19,49 +17,16 @@ from translation_events import semconv
 from translation_events.event import ErrorType, Usage
 from translator.engines.engine import EngineError, EngineUnavailable, Translation, checked, run_by_run
 from translator.engines.languages import language
+from translator.engines.llm_settings import LlmSettings
 from translator.engines.prompt import cleaned, is_echo, is_refusal, messages
-from translator.engines.retry import Retry
 from translator.segments import Segment
 
 log = structlog.get_logger(__name__)
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
 # Tried in this order where OpenAI itself is asked and no model is named: cheap, and good at translation.
 _PREFERRED: Final = ("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini")
-_PROVIDERS: Final = {
-    "api.openai.com": "openai",
-    "api.deepseek.com": "deepseek",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
-    "openrouter.ai": "openrouter",
-}
 MAX_THOUGHT_TOKENS: Final = 8192
 MAX_USAGES: Final = 64  # what one event may carry
-
-
-@dataclass(frozen=True, slots=True)
-class LlmSettings:
-    """Where the model is and how patient to be; `api_key` never shows in a repr."""
-
-    base_url: str = OPENAI_URL
-    api_key: str = field(default="", repr=False)
-    model: str | None = None
-    timeout_s: float = 120.0  # one answer; a small machine may need a minute for a long sentence
-    connect_timeout_s: float = 10.0
-    retry: Retry = field(default_factory=Retry)
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str], model: str | None = None) -> LlmSettings | None:
-        """`OPENAI_API_KEY` and `OPENAI_BASE_URL`; None where neither is set."""
-        key, url = environ.get("OPENAI_API_KEY", ""), environ.get("OPENAI_BASE_URL", "")
-        if not key and not url:
-            return None
-        return cls(base_url=url or OPENAI_URL, api_key=key, model=model)
-
-    @property
-    def provider(self) -> str:
-        """The name of who runs the model, for metrics and spans."""
-        return _PROVIDERS.get(urlsplit(self.base_url).hostname or "", "openai_compatible")
 
 
 class LlmEngine:
@@ -172,7 +137,8 @@ class LlmEngine:
         if not self._is_openai:
             # OpenAI's newer models refuse both. Elsewhere: the likeliest words (others if those were wrong),
             # and no endless answer.
-            limit = MAX_THOUGHT_TOKENS if self._thinks else 128 + 2 * len(segment.text)
+            room = MAX_THOUGHT_TOKENS if self._thinks else 128 + 2 * len(segment.text)
+            limit = self._settings.max_output_tokens or room
             options = {"temperature": 0.5 if again else 0.0, "max_tokens": limit}
         chat = messages(segment, self._source, self._target)
         try:
@@ -231,9 +197,11 @@ def _cut_in_thought(completion: ChatCompletion) -> bool:
     if not completion.choices or completion.choices[0].finish_reason != "length":
         return False
     message = completion.choices[0].message
-    text = (message.content or "").lstrip()
+    details = completion.usage.completion_tokens_details if completion.usage else None
     return (
-        not text or text.startswith("<think>") or bool((message.model_extra or {}).get("reasoning_content"))
+        (message.content or "").lstrip().startswith("<think>")
+        or bool((message.model_extra or {}).get("reasoning_content"))
+        or bool(details and details.reasoning_tokens)
     )
 
 

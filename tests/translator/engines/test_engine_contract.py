@@ -13,7 +13,8 @@ from translator.documents import Format, convert, parse
 from translator.engines.apertium import mode_for
 from translator.engines.choice import EngineName, open_engine
 from translator.engines.engine import Engine, EngineError, Translation
-from translator.engines.llm import LlmEngine, LlmSettings
+from translator.engines.llm import LlmEngine
+from translator.engines.llm_settings import LlmSettings
 from translator.engines.retry import Retry
 from translator.segments import Segment
 
@@ -28,7 +29,9 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     name: EngineName = request.param
     if name is EngineName.LLM:
         # By name, so that the others run without a model. Once is enough: it may ramble for seconds.
-        settings = LlmSettings(request.getfixturevalue("llama_url"), retry=Retry(attempts=1))
+        settings = LlmSettings(
+            request.getfixturevalue("llama_url"), max_output_tokens=24, retry=Retry(attempts=1)
+        )
         model = await LlmEngine.connected(settings, "en", "es")
         yield model
         await model.aclose()

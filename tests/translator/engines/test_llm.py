@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from translation_events import ErrorType
 from translator.documents import Format, convert, parse
 from translator.engines.engine import EngineError, EngineUnavailable
-from translator.engines.llm import LlmEngine, LlmSettings
+from translator.engines.llm import LlmEngine
+from translator.engines.llm_settings import LlmSettings
 from translator.engines.retry import Retry
 from translator.segments import Segment
 
