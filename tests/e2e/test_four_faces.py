@@ -108,6 +108,10 @@ async def test_log_stream_metrics_and_traces_agree(
     assert metrics[finished] == PUBLISHERS
     assert metrics['translation_items_total{kind="translation"}'] == PUBLISHERS * (EVENTS_EACH - 1)
     assert metrics["translation_relay_missed_events_total"] == 0
+    assert metrics["translation_relay_messages_total"] == total
+    # Appended: what was stored, and the repeats that were found in the append.
+    appended = metrics["translation_log_append_events_sum"]
+    assert appended == total + sum(v for k, v in metrics.items() if "_duplicate_total{" in k)
 
     await collector.until(lambda: len(collector.named("translate")) >= PUBLISHERS)
     roots = {root.trace_id.hex() for root in collector.named("translate")}
