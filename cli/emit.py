@@ -17,9 +17,12 @@ from cli.emit_delivery import MAX_EVENT_BYTES, Delivery, Outgoing
 from cli.lines import read_lines
 from cli.monitor_client import open_monitor
 from cli.options import add_monitor_option, monitor_address
+from translation_events.address import MonitorAddress
 from translation_events.decode import check_session_id, decode_event
 from translation_events.errors import ConfigError, InvalidEvent, MonitorError
 from translation_events.ids import new_event_id
+from translation_events.replies import Reply
+from translation_events.spool_delivery import deliver_spool
 
 NAME: Final = "emit"
 HELP: Final = "publish events from arguments or standard input"
@@ -59,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
         except InvalidEvent as err:
             raise ConfigError(f"--session: {err.detail}") from err
     given = _given(args)
+    if args.spool is not None:
+        whole = _deliver(args.spool, monitor_address(args))
+        if not given:
+            return 0 if whole else 1
+        return max(asyncio.run(_publish(args, given)), 0 if whole else 1)
     return asyncio.run(_publish(args, given))
 
 
@@ -68,6 +76,26 @@ async def _publish(args: argparse.Namespace, given: list[bytes]) -> int:
         source = _from_arguments(given) if given else _from_stdin()
         await delivery.run(_checked(source, args.session, delivery))
     return 1 if delivery.refused else 0
+
+
+def _deliver(folder: Path, address: MonitorAddress) -> bool:
+    """Deliver a publisher's spool; whether nothing is left and nothing was refused. Raises: ConfigError."""
+    number = 0
+
+    def tell(reply: Reply) -> None:
+        nonlocal number
+        number += 1
+        if reply.type == "ack" and reply.seq is not None:
+            _print_seqs([reply.seq])
+        else:
+            _print_refusal(f"spooled event {reply.id or number}", reply.field, reply.detail)
+
+    report = deliver_spool(folder, address.url, on_reply=tell)
+    if report.left or report.busy:
+        told = [f"{report.left} events could not be delivered and stay in {folder}"] if report.left else []
+        told += [f"{report.busy} publishers are still at work there"] if report.busy else []
+        print("; ".join(told) + ".", file=sys.stderr)
+    return not (report.left or report.refused)
 
 
 def _given(args: argparse.Namespace) -> list[bytes]:

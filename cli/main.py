@@ -66,6 +66,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         prog=PROGRAM,
         description="Watch long translations live: their events, history, metrics and traces.",
         epilog=f"{PROGRAM} COMMAND --help tells more about a command.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
