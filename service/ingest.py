@@ -67,6 +67,15 @@ class Ingest:
         self._metrics.event_rejected(source, str(code))
         return InvalidEvent(code, detail)
 
+    def refuse_all(
+        self, items: Sequence[Item], source: str, err: MonitorError
+    ) -> list[Appended | MonitorError]:
+        """Answer every event among `items` with `err`, counted."""
+        for item in items:
+            if isinstance(item, Event):
+                self._metrics.event_rejected(source, str(err.code))
+        return [err if isinstance(item, Event) else item for item in items]
+
     async def append(
         self, items: Sequence[Item], source: str, received: float
     ) -> list[Appended | MonitorError]:
@@ -79,9 +88,7 @@ class Ingest:
         try:
             appended = iter(await self._log.append(events) if events else ())
         except MonitorError as err:
-            for _ in events:
-                self._metrics.event_rejected(source, str(err.code))
-            return [err if isinstance(item, Event) else item for item in items]
+            return self.refuse_all(items, source, err)
         if events:
             self._metrics.ingest_observed(source, time.monotonic() - received, len(events))
         answers: list[Appended | MonitorError] = []

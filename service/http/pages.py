@@ -37,7 +37,7 @@ async def root(request: web.Request) -> web.Response:
 @routes.get("/enhanced-monitor.html")
 async def monitor(_: web.Request) -> web.FileResponse:
     """The page; which panels are open it reads from its own address."""
-    return web.FileResponse(STATIC / PAGE, headers=HEADERS)
+    return _file(STATIC / PAGE)
 
 
 @routes.get("/static/{name:[a-z0-9_-]+\\.[a-z0-9]+}")
@@ -46,4 +46,10 @@ async def asset(request: web.Request) -> web.FileResponse:
     path = STATIC / request.match_info["name"]
     if not path.is_file():
         raise web.HTTPNotFound
-    return web.FileResponse(path, headers=HEADERS)
+    return _file(path)
+
+
+def _file(path: Path) -> web.FileResponse:
+    response = web.FileResponse(path, headers=HEADERS)
+    response.enable_compression()  # 99 KB become 36
+    return response

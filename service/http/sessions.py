@@ -80,10 +80,11 @@ async def events(request: web.Request) -> web.Response:
     types = names_of(request.query, "types", TYPES)
     lag = await settled(request)
     event_log = request.app[LOG]
-    found = await event_log.read(after, limit=most + 1, session_id=session_id, types=types)
+    found = await event_log.read(after, limit=most, session_id=session_id, types=types)
     if not found and request.app[SESSIONS].get(session_id) is None and session_id[:1] != "_":
         return _unknown()
-    more, found = len(found) > most, found[:most]
+    # The log bounds an answer by bytes too, so a short page is not yet the last.
+    more = found and await event_log.read(found[-1].seq, limit=1, session_id=session_id, types=types)
     body = b'{"events":[%s],"next_after":%s}' % (
         b",".join(stored.body for stored in found),
         orjson.dumps(found[-1].seq if more else None),

@@ -67,10 +67,8 @@ class CatchUp:
                 first = events[0].seq if events else upto + 1
                 viewer.cursor = max(viewer.cursor, first - 1)
                 viewer.seen = None if viewer.seen is None or missed is None else viewer.seen + missed
-        if len(events) < self._limit:
-            self._send(events, reached=max(upto, events[-1].seq if events else 0))
-        else:
-            self._send(events)
+        # Only an empty answer means that nothing follows: a short one may have met the log's own bound.
+        self._send(events, reached=0 if events else upto)
         if events:
             average = sum(len(stored.body) for stored in events) / len(events)
             self._limit = max(1, min(READ_EVENTS, int(CHUNK_BYTES / max(1.0, average))))
