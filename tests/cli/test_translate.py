@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.llama import running_model
+from tests.otlp_receiver import http_receiver
 from tests.parts import need
 from translator.engines.apertium import mode_for
 
@@ -64,14 +66,14 @@ def llama_url() -> Iterator[str]:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address
         return json.load(answer)
 
 
@@ -271,6 +273,35 @@ def test_an_engine_that_fails_fails_the_session_and_shows_no_secret(
     assert told[-1]["usage"][0]["result"] == "auth"
     assert "sk-secret" not in done.stderr + done.stdout + json.dumps(told)
     assert not (tmp_path / "out.md").exists()
+
+
+async def test_its_spans_join_the_session_where_a_collector_is_configured(
+    environ: dict[str, str], monitor: str, tmp_path: Path, llama_url: str
+) -> None:
+    """`chat {model}` spans below the translation's own, which the first event names; no document text."""
+    (tmp_path / "in.txt").write_text("The keeper dog reads.\n")
+    async with http_receiver() as received:
+        collector = {
+            "OPENAI_BASE_URL": llama_url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        await asyncio.to_thread(
+            translate, {**environ, **collector}, tmp_path / "in.txt", "-o", tmp_path / "out.txt",
+            "--from", "en", "--to", "es", "--monitor", monitor, "--session-id", "s",
+        )  # fmt: skip
+        await received.until(lambda: bool(received.named("translation")))
+        (root,) = received.named("translation")
+        chats = [span for span in received.spans if span.name.startswith("chat ")]
+    first, *rest = await asyncio.to_thread(events, monitor, "s")
+    assert first["traceparent"].startswith(f"00-{root.trace_id.hex()}-{root.span_id.hex()}-")
+    assert not any("traceparent" in event for event in rest)
+    session = await asyncio.to_thread(get, f"{monitor}/sessions/s")
+    assert session["trace_id"] == root.trace_id.hex()
+    assert len(chats) == session["usage"]["requests"] > 0
+    for span in chats:
+        assert (span.trace_id, span.parent_span_id) == (root.trace_id, root.span_id)
+        assert b"keeper" not in span.SerializeToString()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ ANSWER_TIMEOUT_S: Final = 30.0  # loading a large pair takes seconds on a slow d
 MAX_ANSWER_BYTES: Final = 1 << 20  # a segment is a sentence; more is a pipe gone wrong
 _ESCAPED: Final = re.compile(r"[\[\]{}^$/\\@<>]")
 _SUPERBLANK: Final = re.compile(r"\\(.)|\[(\d+)\]", re.DOTALL)
+_LOOSE_STOP: Final = re.compile(r" +([,.])")
 _MODE: Final = re.compile(r"[a-z]{2,3}-[a-z]{2,3}\Z")
 _MODE_FOLDERS: Final = ("/usr/share/apertium/modes", "/usr/local/share/apertium/modes")
 # One text: an empty superblank, a line end that makes the last stage flush, and the null that ends it.
@@ -106,7 +107,7 @@ class ApertiumEngine:
             except EngineError as error:
                 log.warning("apertium pipe restarts", mode=self.model, error_type=error.error_type.value)
                 answer = await self._ask(text)
-        return _begun_like(segment.text, _from_stream(answer))
+        return _spaced_like(segment.text, _begun_like(segment.text, _from_stream(answer)))
 
     async def aclose(self) -> None:
         """End the pipe and all its stages."""
@@ -181,6 +182,11 @@ def _begun_like(source: str, answer: str) -> str:
     if source[:1].islower() and answer[:1].isupper() and not answer[1:2].isupper():
         return answer[0].lower() + answer[1:]
     return answer
+
+
+def _spaced_like(source: str, answer: str) -> str:
+    """Apertium leaves a space where a word went before a stop: `Martin , y`."""
+    return answer if _LOOSE_STOP.search(source) else _LOOSE_STOP.sub(r"\1", answer)
 
 
 def _from_stream(answer: str) -> str:

@@ -44,6 +44,13 @@ async def test_unknown_words_stay_without_marks(engine: ApertiumEngine) -> None:
     assert "3 * 4" in answer.text
 
 
+async def test_it_begins_and_ends_like_the_source(engine: ApertiumEngine) -> None:
+    """A cell or list item that begins small stays so; no space before a stop that had none."""
+    assert (await engine.translate(segment("the dog"))).text == "el perro"
+    assert " ," not in (await engine.translate(segment("His name was Martin, and he had a beard."))).text
+    assert (await engine.translate(segment("OK then"))).text[:1].isupper()
+
+
 async def test_a_dead_pipe_is_restarted(engine: ApertiumEngine) -> None:
     """The next segment starts a new pipe; nothing is lost."""
     assert (await engine.translate(segment("The dog."))).text == "El perro."
