@@ -18,7 +18,7 @@ from service.connections import Connection, Role
 from service.ingest import Ingest, Item
 from service.problems import error_message
 from service.relay.frames import text_frame
-from translation_events.errors import ErrorCode, InvalidEvent, MonitorError
+from translation_events.errors import ErrorCode, InvalidEvent, LogUnavailable, MonitorError
 from translation_events.event import Event
 from translation_events.log import Appended
 
@@ -105,9 +105,7 @@ class Publishing:
         """Append what has gathered, reply, and again, until `end`."""
         while True:
             await self._filled.wait()
-            inbox, self._inbox, self._inbox_bytes = self._inbox, [], 0
-            self._filled.clear()
-            self._room.set()
+            inbox = self._take()
             if inbox:
                 items = [item for item, _ in inbox]
                 for item in items:
@@ -115,12 +113,24 @@ class Publishing:
                         self.speaks_for(item.session_id)
                 answers = await self._ingest.append(items, SOURCE, self._received)
                 self._reply(inbox, answers)
+                if unavailable := next((a for a in answers if isinstance(a, LogUnavailable)), None):
+                    # What came in meanwhile goes the same way: stored now, it would overtake the resend.
+                    inbox = self._take()
+                    items = [item for item, _ in inbox]
+                    self._reply(inbox, self._ingest.refuse_all(items, SOURCE, unavailable))
                 while self._connection.transport.get_write_buffer_size() > MAX_REPLY_BYTES:
                     if self._connection.transport.is_closing():
                         break
                     await asyncio.sleep(REPLY_POLL_S)
             if self._ended and not self._inbox:
                 return
+
+    def _take(self) -> list[tuple[Item, int | None]]:
+        """Empty the inbox."""
+        inbox, self._inbox, self._inbox_bytes = self._inbox, [], 0
+        self._filled.clear()
+        self._room.set()
+        return inbox
 
     def _reply(
         self, inbox: Sequence[tuple[Item, int | None]], answers: Sequence[Appended | MonitorError]
