@@ -21,7 +21,7 @@ MAX_EVENT_BYTES: Final = (
     16 * 1024 * 1024
 )  # the most a server can be told to take; what it takes, it says itself
 MAX_UNACKNOWLEDGED: Final = 1000
-MAX_FRAME_EVENTS: Final = 256
+MAX_FRAME_EVENTS: Final = 1000
 MAX_FRAME_BYTES: Final = 512 * 1024  # half of what a server takes with batch=1
 SEND_TIMEOUT_S: Final = 60.0
 REPLY_TIMEOUT_S: Final = 60.0
@@ -227,8 +227,9 @@ class Delivery:
 
     @property
     def _may_send(self) -> bool:
-        # An event that was put off goes before those after it, once all that was sent has its reply.
-        return not self._in_flight if self._put_off else bool(self._waiting)
+        # One frame at a time: of two on their way the first may be refused (log_unavailable) and the second
+        # be taken, which would turn the order round. What was put off goes first.
+        return not self._in_flight and bool(self._put_off or self._waiting)
 
     @property
     def _is_finished(self) -> bool:

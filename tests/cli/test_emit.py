@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.monitor_process import MonitorProcess
 
-from .conftest import Run, Start
+from .conftest import WAIT_S, Run, Start
 
 
 @pytest.fixture(autouse=True)
@@ -177,3 +178,22 @@ async def test_a_closed_output_is_no_success(start: Start) -> None:
     assert ended.code == 1
     assert "Standard output was closed" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits can be set on Linux only")
+async def test_a_log_that_cannot_be_written_is_waited_for(start: Start, monitor: MonitorProcess) -> None:
+    """`log_unavailable` is worth a resend: nothing is lost, and the order stays."""
+    command = await start("emit")
+    await command.write(line(current_item=0))
+    assert await command.line() == "1\n"
+    limits = resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+    await command.write(b"".join(line(current_item=number) for number in range(1, 400)))
+    async with asyncio.timeout(WAIT_S):
+        while (await monitor.get("/status"))["event_log"]["unavailable_since"] is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE, limits)
+    ended = await command.end(b"")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.split() == [str(seq) for seq in range(2, 401)]
+    assert [event["current_item"] for event in await stored(monitor)] == list(range(400))
