@@ -27,7 +27,7 @@ class Failure(StrEnum):
 
 
 class WorkerError(Exception):
-    """A worker failed. `detail` is one sentence for people without a secret, `stderr` the tail of what it said.
+    """A worker failed. `detail` is one sentence for people, without a secret; `stderr` is what it said last.
 
     `exit_status` is the remote command's, where it ran to an end.
     """
