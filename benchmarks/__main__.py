@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from benchmarks import build, fanout, ingest, machine
+from benchmarks import build, fanout, ingest, machine, memory, scrape, start, telemetry
 from benchmarks.machine import Missing
 from benchmarks.row import Row, render
 from benchmarks.session import BenchSession
@@ -19,6 +19,10 @@ Measure = Callable[[BenchSession, Collection[str]], list[Row]]
 MEASURES: Final[Sequence[tuple[Collection[str], Measure]]] = (
     (tuple(fanout.SCENARIOS), fanout.measure),
     (ingest.NAMES, ingest.measure),
+    (memory.NAMES, memory.measure),
+    (scrape.NAMES, scrape.measure),
+    (start.NAMES, start.measure),
+    (telemetry.NAMES, telemetry.measure),
 )
 NAMES: Final = sorted((name for names, _ in MEASURES for name in names), key=lambda name: int(name[1:]))
 
