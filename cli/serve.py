@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from cli.options import add_log_options
 from service.config import Config, load_config
 from service.logs import configure_logs
 from service.run import run_server
@@ -27,6 +28,7 @@ _FLAGS: Final = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options; what is not given comes from the environment, the file or the default."""
+    add_log_options(parser)
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (8090; 0 takes any free one)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (JSON)")
