@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from exporters.prometheus import PrometheusExporter
 from service.connections import Connection, Listening, Role
@@ -31,6 +31,7 @@ MAX_LAST: Final = 1000
 # The kernel would otherwise take 4 MB for each viewer that stopped reading.
 SEND_BUFFER_BYTES: Final = 128 * 1024
 MAX_CLIENT_ID: Final = 128
+_FAULTS: Final = {WSCloseCode.MESSAGE_TOO_BIG.value: "too_large"}
 TYPES: Final = tuple(event_type.value for event_type in EventType)
 
 
@@ -154,8 +155,11 @@ async def _frames(connection: Connection, metrics: PrometheusExporter) -> AsyncI
         elif message.type is WSMsgType.PONG:
             continue
         else:
-            if message.type is WSMsgType.ERROR and ws.close_code == 1009:
-                metrics.event_rejected(SOURCE, ErrorCode.TOO_LARGE)
+            # Not ws.close_code: aiohttp turns it into 1006 while it closes.
+            if message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
+                connection.reason = connection.reason or _FAULTS.get(message.data.code, "protocol")
+                if message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
+                    metrics.event_rejected(SOURCE, ErrorCode.TOO_LARGE)
             return
 
 
@@ -191,7 +195,4 @@ def _close_reason(connection: Connection) -> str:
         return connection.reason
     if connection.viewer is not None and connection.viewer.cut_reason is not None:
         return connection.viewer.cut_reason
-    code = connection.ws.close_code
-    if code == 1009:
-        return "too_large"
-    return "protocol" if code in (1002, 1003, 1007) else "client"
+    return "client"

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from service.app import create_app
 from service.config import Config
+from tests.raw_websocket import RawWebSocket
 
 WAIT_S = 10.0
 
@@ -30,6 +31,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.client = client
         self._sockets: list[aiohttp.ClientWebSocketResponse] = []
+        self._raw: list[RawWebSocket] = []
 
     async def get(self, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a GET that must succeed."""
@@ -50,6 +52,12 @@ class Server:
         self._sockets.append(ws)
         return ws
 
+    async def raw(self, query: str = "", **kwargs: Any) -> RawWebSocket:
+        """A WebSocket frame by frame, cut with the server at the latest."""
+        ws = await RawWebSocket.connect(self.port, query, **kwargs)
+        self._raw.append(ws)
+        return ws
+
     async def metrics(self) -> str:
         """`/metrics` as text."""
         async with self.client.get(f"{self.url}/metrics") as response:
@@ -57,7 +65,9 @@ class Server:
             return await response.text()
 
     async def close_sockets(self) -> None:
-        """Close every WebSocket `ws` has made, without waiting for the other side."""
+        """Close every WebSocket made here, without waiting for the other side."""
+        for raw in self._raw:
+            raw.abort()
         for ws in self._sockets:
             transport = ws.get_extra_info("transport", None)
             with contextlib.suppress(TimeoutError):
@@ -80,7 +90,7 @@ async def running(config: Config) -> AsyncIterator[Server]:
         bound = socket.socket()
         bound.bind(("127.0.0.1", 0))
         await web.SockSite(runner, bound).start()
-        async with aiohttp.ClientSession() as client:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
             server = Server(app, bound.getsockname()[1], client)
             try:
                 yield server
