@@ -173,8 +173,8 @@ async def test_a_broken_protocol_closes_that_connection_alone(server: Server, fi
     """Frames that RFC 6455 does not know end the connection with 1002; the server goes on."""
     ws = await server.raw("role=publisher&ack=1")
     ws.send(b"x", first=first)
-    assert await other.close_code() == 1002
-    other = await server.other("role=publisher&ack=1")
+    assert await ws.close_code() == 1002
+    other = await server.ws("role=publisher&ack=1")
     await other.send_json(event())
     assert (await receive(other))["seq"] == 1
 
