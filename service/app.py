@@ -61,7 +61,8 @@ async def create_app(config: Config, *, on_failure: asyncio.Event | None = None)
 async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Event) -> web.Application:
     server = _Server(config, event_log, await event_log.stats())
     await server.catch_up()
-    app = web.Application(middlewares=[guard(config), problems], client_max_size=publish.MAX_BODY_BYTES)
+    middlewares = [guard(config, server.metrics), problems]
+    app = web.Application(middlewares=middlewares, client_max_size=publish.MAX_BODY_BYTES)
     app[keys.CONFIG] = config
     app[keys.CONNECTIONS] = server.connections
     app[keys.INGEST] = server.ingest

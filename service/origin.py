@@ -11,14 +11,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from exporters.prometheus import PrometheusExporter
 from service.config import Config, is_loopback
 from service.problems import problem
 
 PREFLIGHT: Final = "Access-Control-Request-Method"
 
 
-def guard(config: Config) -> Any:
-    """A middleware that refuses (403) foreign hosts and origins."""
+def guard(config: Config, metrics: PrometheusExporter) -> Any:
+    """A middleware that refuses (403) foreign hosts and origins, and counts them."""
     allowed_hosts = {host.lower() for host in (*config.server.allowed_hosts, config.server.host)}
     origins = {origin.lower() for origin in config.security.cors_origins}
 
@@ -26,12 +27,14 @@ def guard(config: Config) -> Any:
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
         host = _host_name(request.headers.get("Host", ""))
         if not (is_loopback(host) or host in allowed_hosts or _is_own_address(host, request)):
+            metrics.auth_failed("host")
             return problem(
                 "host_not_allowed",
                 "The Host header does not name this server; add the name to server.allowed_hosts.",
             )
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() not in origins and not _is_same_origin(origin, request):
+            metrics.auth_failed("origin")
             return problem(
                 "origin_not_allowed",
                 "Pages of this origin may not talk to the monitor; add it to security.cors_origins.",

@@ -67,7 +67,7 @@ class ErrorType(StrEnum):
 _ERROR_TYPES: Final = {e.value: e for e in ErrorType}
 
 Count = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
-NonNegative = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0, le=1e9)]  # one absurd value would swamp a sum until the end of time
 Name = Annotated[str, Meta(max_length=256)]
 
 
@@ -97,12 +97,12 @@ class Usage(msgspec.Struct, gc=False, frozen=True):
     worker: Name | None = None
     requests: Count = 1
     result: Name = "success"
-    duration_s: NonNegative | None = None
+    duration_s: Amount | None = None
     input_tokens: Count = 0
     output_tokens: Count = 0
-    prefill_s: NonNegative | None = None
-    decode_s: NonNegative | None = None
-    cost_usd: NonNegative | None = None
+    prefill_s: Amount | None = None
+    decode_s: Amount | None = None
+    cost_usd: Amount | None = None
     cache: Literal["hit", "miss", "none"] | None = None
 
 

@@ -37,25 +37,27 @@ MAX_LINKS: Final = 32
 MAX_WORKERS: Final = 32
 MAX_OPEN_STEPS: Final = 64
 ROUNDING: Final = 1e-6  # of an item: what a percentage loses on its way through a float
-_DIGITS: Final = re.compile(r"(\d{1,15})$")
-_ENDS: Final = {
-    (Kind.TRANSLATION, "translation_completed"),
-    (Kind.CONVERSION, "conversion_completed"),
-}
+MAX_ITEM_DIGITS: Final = 15  # exact in a double
+# Plain strings: reaching an enum's member costs as much as comparing with it.
+_STEP_COMPLETED: Final = EventType.STEP_COMPLETED.value
+_CANCELLED: Final = EventType.TRANSLATION_CANCELLED.value
+_SESSION_ENDED: Final = EventType.SESSION_ENDED.value
+_ENDS: Final = {"translation_completed": Kind.TRANSLATION, "conversion_completed": Kind.CONVERSION}
 _KIND_OF: Final = {
     e.value: Kind.TRANSLATION if e.value.startswith("translation_") else Kind.CONVERSION
     for e in EventType
     if e.value.startswith(("translation_", "conversion_"))
 }
 _ERRORS: Final = {"translation_error": Kind.TRANSLATION, "conversion_error": Kind.CONVERSION}
+_MAY_END: Final = frozenset({*_ENDS, *_ERRORS, _CANCELLED, _SESSION_ENDED})
 
 
 def event_time(stored: StoredEvent) -> float:
     """When the event happened: its own `timestamp` within a day of `received_at`, else `received_at`."""
-    at = stored.event.timestamp
-    if isinstance(at, int | float) and abs(at - stored.received_at) <= MAX_SKEW_S:
-        return float(at)
-    return stored.received_at
+    at, received_at = stored.event.timestamp, stored.received_at
+    if at is None or isinstance(at, str) or abs(at - received_at) > MAX_SKEW_S:
+        return received_at
+    return float(at)
 
 
 def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Session, list[Change]]:
@@ -313,7 +315,9 @@ def _end(attempt: Attempt, stored: StoredEvent, status: Status, changes: list[Ch
         attempt.kind = Kind.TRANSLATION
         changes.append(Started(attempt, attempt.kind))
     attempt.status = status
-    attempt.ended_at = max(event_time(stored), attempt.started_at)
+    attempt.ended_at = (
+        attempt.updated_at
+    )  # never before what came earlier, whatever the producer's clock says
     attempt.ended_received = stored.received_at
     _milestone(attempt, stored, status.value)
     changes.append(Ended(attempt, attempt.kind, status, stored.seq))
