@@ -25,7 +25,7 @@ from translation_events.event import ErrorType, Event, EventType, Usage, WorkerI
 from translation_events.session import Status
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("translation_events", "exporters", "translator", "service", "cli")
+PACKAGES = ("translation_events", "exporters", "sshworker", "translator", "service", "cli")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted(
     [path for room in (*PACKAGES, "tests") for path in (ROOT / room).rglob("*.py")]
