@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             return asyncio.run(_translate(args, jobs, languages, emitters, console))
         except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
-            console.print("Interrupted; nothing was written.")
+            console.print("Interrupted; no file is left half written.")
             return INTERRUPTED
 
 

@@ -148,7 +148,7 @@ class Report:
         self._emit(
             EventType.TRANSLATION_CANCELLED,
             step=step,
-            message="Translation cancelled; nothing was written",
+            message="Translation cancelled",
             error_type=ErrorType.CANCELLED,
         )
 

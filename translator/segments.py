@@ -77,10 +77,11 @@ class Segment:
     def check(self, translation: str) -> None:
         """Raises: LostMarks: the placeholders of `translation` are not those of `text`, in that order.
 
-        Nor may two come together that had words between them: `****` is no emphasis any more.
+        Nor may two come together that had words between them: `****` is no emphasis any more. Nothing at
+        all is no translation either: a heading without text is a line of another kind.
         """
         found = PLACEHOLDER.findall(translation)
-        if found != [str(n + 1) for n in range(len(self.marks))]:
+        if found != [str(n + 1) for n in range(len(self.marks))] or not translation.strip():
             raise LostMarks
         inner = zip(self.runs[2:-1:2], PLACEHOLDER.split(translation)[2:-1:2], strict=True)
         if any(before.strip() and not after.strip() for before, after in inner):

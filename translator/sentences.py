@@ -27,6 +27,10 @@ _ABBREVIATIONS: Final = frozenset(
     est sra srta dra ud uds pág núm г гг в вв т тт п пп ст см ср рис табл гл стр им ул пр просп пл д
     кв г-н г-жа др проф акад доц руб коп тыс млн млрд напр т.е т.д т.п т.к н.э""".split()  # noqa: SIM905  # one word a line would be a page
 )
+# A text without stops (a list of names, a transcript) must not become one request of a hundred pages.
+MAX_CHARACTERS: Final = 2000
+_CLAUSE: Final = re.compile(rf"[,;:—–][{MARK}]*[\s{BREAK}]+")
+_SPACE: Final = re.compile(rf"[\s{BREAK}]+")
 _LAST_WORD: Final = re.compile(r"[\w.\-]*\Z")
 
 
@@ -40,10 +44,24 @@ def sentences(skeleton: str) -> Iterator[tuple[int, int]]:
         if match["stop"] is not None and not _ends_sentence(skeleton, match):
             continue
         if match.end() > start:
-            yield start, match.end()
+            yield from _cut(skeleton, start, match.end())
             start = match.end()
     if start < len(skeleton):
-        yield start, len(skeleton)
+        yield from _cut(skeleton, start, len(skeleton))
+
+
+def _cut(skeleton: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A sentence in pieces of at most `MAX_CHARACTERS`, cut after a clause or a word where there is one."""
+    while end - start > MAX_CHARACTERS:
+        limit = start + MAX_CHARACTERS
+        half = start + MAX_CHARACTERS // 2
+        clauses = [match.end() for match in _CLAUSE.finditer(skeleton, half, limit)]
+        spaces = [match.end() for match in _SPACE.finditer(skeleton, half, limit)]
+        at = (clauses or spaces or [limit])[-1]
+        yield start, at
+        start = at
+    if end > start:
+        yield start, end
 
 
 def _ends_sentence(skeleton: str, match: re.Match[str]) -> bool:

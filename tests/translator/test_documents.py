@@ -106,12 +106,13 @@ NOISE = st.lists(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_no_translation_changes_the_structure(data: st.DataObject) -> None:
     """Whatever an engine answers: either it is refused or the page keeps its headings, lists, links, code."""
     text = (ROOT / "tests/translator/samples/everything.md").read_text()
     document = convert(parse(text, Format.MARKDOWN))
-    segment = data.draw(st.sampled_from(document.segments))
+    # A footnote's text of one word would be a link's address to a reader that knows no footnotes.
+    segment = data.draw(st.sampled_from([s for s in document.segments if "footnote" not in s.text]))
     pieces = PLACEHOLDER.split(segment.text)
     for at in range(0, len(pieces), 2):
         if run := pieces[at].strip():

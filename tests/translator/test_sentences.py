@@ -2,7 +2,7 @@
 
 import pytest
 
-from translator.sentences import BREAK, MARK, STOP, sentences
+from translator.sentences import BREAK, MARK, MAX_CHARACTERS, STOP, sentences
 
 
 def cut(text: str) -> list[str]:
@@ -27,6 +27,15 @@ def cut(text: str) -> list[str]:
 def test_sentences_end_at_stops_and_not_at_abbreviations(text: str, expected: list[str]) -> None:
     """A stop, white space and a beginning make a boundary; an abbreviation's stop does not."""
     assert cut(text) == expected
+
+
+def test_a_text_without_stops_is_cut_after_clauses_or_words() -> None:
+    """No piece is longer than the limit, none is lost."""
+    for text in ("one two, three four " * 500, "word " * 1000, "x" * 5000):
+        pieces = cut(text)
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= MAX_CHARACTERS
+    assert all(piece.endswith(", ") for piece in cut("one two, three four " * 500)[:-1])
 
 
 def test_a_line_break_is_white_space_and_a_meant_one_is_a_boundary() -> None:
