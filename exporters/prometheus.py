@@ -5,7 +5,7 @@ Source: docs/metrics.md, which is written from `exporters.prometheus_families`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import assert_never
 
 import structlog
@@ -18,6 +18,7 @@ from exporters.prometheus_family import OTHER, FamilyType
 from exporters.prometheus_llm import LlmUsage
 from exporters.prometheus_render import render
 from exporters.prometheus_sessions import SessionSeries
+from exporters.prometheus_workers import WorkerId, WorkerSeries
 from exporters.snapshot import Snapshot
 from translation_events.event import EventType
 from translation_events.session import (
@@ -40,16 +41,33 @@ class PrometheusExporter:
 
     name = "metrics"
 
-    def __init__(self, *, version: str, revision: str, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        revision: str,
+        snapshot: Callable[[], Snapshot],
+        workers: Collection[str] = (),
+        worker_id: WorkerId = lambda info: info.label,
+    ) -> None:
+        """`workers` are the configured ones; `worker_id` tells which worker an event means."""
         self._counters = {f.name: counters(f) for f in FAMILIES if f.type is FamilyType.COUNTER}
         self._histograms = {f.name: histograms(f) for f in FAMILIES if f.type is FamilyType.HISTOGRAM}
         models = Capped()
         self._llm = LlmUsage(self._counters, self._histograms, Capped(), models)
         sessions = SessionSeries(self._counters["translation_session_series_dropped_total"].cell(), models)
+        self._workers = WorkerSeries(
+            self._counters, self._histograms, models, configured=workers, worker_id=worker_id
+        )
         self._registry = CollectorRegistry()
         self._registry.register(
             ServiceCollector(
-                self._counters, self._histograms, sessions, snapshot, version=version, revision=revision
+                self._counters,
+                self._histograms,
+                lambda state: sessions.read(state) | self._workers.read(state),
+                snapshot,
+                version=version,
+                revision=revision,
             )
         )
         ProcessCollector(registry=self._registry)
@@ -152,6 +170,10 @@ class PrometheusExporter:
         """`count` spans met this outcome."""
         self._spans.cell(outcome).value += count
 
+    def worker_probed(self, worker: str, result: str, layers_s: Mapping[str, float]) -> None:
+        """A probe of a configured worker has finished; `layers_s` holds the seconds each layer took."""
+        self._workers.probed(worker, result, layers_s)
+
     async def render(self, accept: str) -> tuple[bytes, str]:
         """The page and its content type; gives way to the loop every ms.
 
@@ -172,6 +194,7 @@ class PrometheusExporter:
         if event.usage is not None:
             trace_id = None if session is None else session.attempt.root.trace_id
             self._llm.count(event.usages, trace_id, event.session_id, stored.received_at)
+            self._workers.count(event)
         for change in changes:
             self._follow(change, session, stored.received_at)
 

@@ -107,10 +107,11 @@ class Capped:
     Characters that do not print are replaced: labels end in terminals, where an escape sequence would act.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_most")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_VALUES) -> None:
         self._known: set[str] = {OTHER}
+        self._most = most
 
     def label(self, value: str | None) -> str:
         """The label for `value`; `other` for None and for what came too late."""
@@ -123,7 +124,7 @@ class Capped:
         if not text.isprintable():
             text = "".join(character if character.isprintable() else "\ufffd" for character in text)
         if text not in self._known:
-            if len(self._known) > MAX_VALUES:  # `other` is no value of the producers'
+            if len(self._known) > self._most:  # `other` is no value of the producers'
                 return OTHER
             self._known.add(text)
         return text

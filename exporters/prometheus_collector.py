@@ -19,7 +19,7 @@ from prometheus_client.samples import Exemplar
 from exporters.prometheus_cells import Counter, Histogram, Mark, Table
 from exporters.prometheus_families import FAMILIES
 from exporters.prometheus_family import Family, FamilyType
-from exporters.prometheus_sessions import Samples, SessionSeries
+from exporters.prometheus_sessions import Samples
 from exporters.snapshot import Snapshot
 
 # OpenMetrics allows an exemplar 128 characters in all; trace_id, its value and both names take 50.
@@ -33,20 +33,20 @@ class ServiceCollector(Collector):
         self,
         counters: Mapping[str, Table[Counter]],
         histograms: Mapping[str, Table[Histogram]],
-        sessions: SessionSeries,
+        gauges: Callable[[Snapshot], Samples],
         snapshot: Callable[[], Snapshot],
         *,
         version: str,
         revision: str,
     ) -> None:
         self._counters, self._histograms = counters, histograms
-        self._sessions, self._snapshot = sessions, snapshot
+        self._gauges, self._snapshot = gauges, snapshot
         self._build = (version, revision, platform.python_version())
 
     def collect(self) -> Iterator[Metric]:
         """The families, one by one: the renderer yields to the loop between them."""
         state = self._snapshot()
-        gauges = self._sessions.read(state) | _service_gauges(state)
+        gauges = self._gauges(state) | _service_gauges(state)
         gauges["translation_build_info"] = [(self._build, 1)]
         for family in FAMILIES:
             if family.type is FamilyType.COUNTER:
