@@ -24,14 +24,14 @@ from translation_events.event import StoredEvent
 from translation_events.session import Applied
 
 NAMES: Final = ("P10",)
-EVENTS: Final = 40_000
-SESSIONS: Final = 200
+EVENTS_A_SESSION: Final = 500
+SESSIONS: Final = 100
 MOST_US: Final = 12.0
 
 
 def measure(session: BenchSession, names: Collection[str]) -> list[Row]:
     """CPU of each reader per event, exporting the spans to a collector included."""
-    events = _stored(EVENTS // 4 if session.quick else EVENTS)
+    events = _stored(SESSIONS // 5 if session.quick else SESSIONS)
     runs: list[Mapping[str, float]] = []
     with collector() as endpoint:
         for _ in range(max(3, session.reps)):
@@ -75,12 +75,12 @@ async def _fold(events: Sequence[StoredEvent], endpoint: str) -> Mapping[str, fl
     return {name: seconds * 1e6 / len(events) for name, seconds in spent.items()}
 
 
-def _stored(count: int) -> list[StoredEvent]:
-    """Events as the log hands them out."""
+def _stored(sessions: int) -> list[StoredEvent]:
+    """Events of whole sessions as the log hands them out."""
     now = time.time()
     bodies = (
         stored_body(decode_event(raw), seq, now)
-        for seq, raw in enumerate(story.lives(SESSIONS, count), start=1)
+        for seq, raw in enumerate(story.lives(sessions, sessions * EVENTS_A_SESSION), start=1)
     )
     return [read_stored(body, node="local") for body in bodies]
 

@@ -74,9 +74,9 @@ def decode_event(
     except InvalidEvent as err:
         err.event_id = err.event_id or event_id_of(raw)
         raise
-    if b"\n" in raw or b"\r" in raw or b"\t" in raw:
+    if raw.find(10) >= 0 or raw.find(13) >= 0 or raw.find(9) >= 0:
         # Valid JSON has these only between tokens (escaped inside strings), so dropping them changes nothing.
-        raw = raw.translate(None, b"\n\r\t")
+        raw = raw.translate(None, b"\n\r\t")  # `in` would first try its bytes as a number, for 0.1 µs each
     raw = raw.strip(b" ")
     if not event.session_id and session_id is not None:
         event.session_id = session_id
@@ -95,14 +95,24 @@ def decode_event(
 
 def stored_body(event: Event, seq: int, received_at: float) -> bytes:
     """The JSON object as relayed: the producer's own with the server's fields spliced in at its end."""
+    return spliced_body(event, seq, seconds_text(received_at))
+
+
+def spliced_body(event: Event, seq: int, received_at: bytes) -> bytes:
+    """The same, `received_at` written by `seconds_text`: a group of events writes it once."""
     if event.timestamp is None:
-        return b'%s,"timestamp":%.6f,"seq":%d,"received_at":%.6f}' % (
+        return b'%b,"timestamp":%b,"seq":%d,"received_at":%b}' % (
             event.json[:-1],
             received_at,
             seq,
             received_at,
         )
-    return b'%s,"seq":%d,"received_at":%.6f}' % (event.json[:-1], seq, received_at)
+    return b'%b,"seq":%d,"received_at":%b}' % (event.json[:-1], seq, received_at)
+
+
+def seconds_text(seconds: float) -> bytes:
+    """Unix seconds to the microsecond, as relayed."""
+    return b"%.6f" % seconds
 
 
 class _StoredEventWire(Event, gc=False, kw_only=True, rename={"raw": "\ue000"}):

@@ -6,11 +6,18 @@ Source: docs/protocol.md, "Life of a session".
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from translation_events.decode import session_end_of
-from translation_events.event import SAFE_INTEGER, ErrorType, Event, EventType, StoredEvent
+from translation_events.event import (
+    SAFE_INTEGER,
+    ErrorType,
+    Event,
+    EventData,
+    EventType,
+    StoredEvent,
+    WorkerInfo,
+)
 from translation_events.session import (
     Attempt,
     Change,
@@ -38,7 +45,9 @@ MAX_WORKERS: Final = 32
 MAX_OPEN_STEPS: Final = 64
 ROUNDING: Final = 1e-6  # of an item: what a percentage loses on its way through a float
 MAX_ITEM_DIGITS: Final = 15  # exact in a double
-# Plain strings: reaching an enum's member costs as much as comparing with it.
+# Reaching an enum's member through its class costs more than comparing with it.
+_TRANSLATION: Final = Kind.TRANSLATION
+_CONVERSION: Final = Kind.CONVERSION
 _STEP_COMPLETED: Final = EventType.STEP_COMPLETED.value
 _CANCELLED: Final = EventType.TRANSLATION_CANCELLED.value
 _SESSION_ENDED: Final = EventType.SESSION_ENDED.value
@@ -66,17 +75,14 @@ def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Se
     `worker_status` events are not for here: they never start, end or refresh a session.
     """
     event = stored.event
-    kind = _KIND_OF.get(event.type)
+    event_type = event.type
+    kind = _KIND_OF.get(event_type)
     changes: list[Change] = []
     if session is None:
         session = Session(event.session_id, log_id, stored.seq, _begin(stored, 1, log_id))
-    elif session.attempt.ended:
+    elif session.attempt.ended_received is not None:
         session.attempt = _begin(stored, session.attempt.number + 1, log_id)
-    elif (
-        session.attempt.kind is Kind.CONVERSION
-        and kind is Kind.TRANSLATION
-        and event.type != EventType.TRANSLATION_CANCELLED
-    ):
+    elif session.attempt.kind is _CONVERSION and kind is _TRANSLATION and event_type != _CANCELLED:
         _supersede(session.attempt, stored, changes)
         session.attempt = _begin(stored, session.attempt.number + 1, log_id)
     session.folded_seq = stored.seq
@@ -85,20 +91,21 @@ def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Se
         attempt.kind = kind
         changes.append(Started(attempt, kind))
         _milestone(attempt, stored, "started")
-    _fold_state(attempt, stored, kind, changes)
-    if event.type == EventType.STEP_COMPLETED:
+    at = event_time(stored)
+    _fold_state(attempt, stored, at, kind, changes)
+    if event_type == _STEP_COMPLETED:
         _complete_step(attempt, stored, changes)
-    elif event.type in _ERRORS:
+    elif event_type in _ERRORS:
         attempt.errors += 1
         attempt.last_error = event.error or event.message
         attempt.last_error_type = ErrorType.of(event.error_type).value
         changes.append(ErrorCounted(event.step or attempt.step, attempt.last_error_type))
         _milestone(attempt, stored, "error", error_type=attempt.last_error_type)
-    status = _terminal_status(attempt, stored)
+    status = _terminal_status(attempt, stored) if event_type in _MAY_END else None
     if status is not None:
         _end(attempt, stored, status, changes)
     else:
-        _checkpoint(attempt, stored, changes)
+        _checkpoint(attempt, stored, at, changes)
     return session, changes
 
 
@@ -133,22 +140,31 @@ def _begin(stored: StoredEvent, number: int, log_id: str) -> Attempt:
     )
 
 
-def _fold_state(attempt: Attempt, stored: StoredEvent, kind: Kind | None, changes: list[Change]) -> None:
-    event, at = stored.event, event_time(stored)
-    attempt.last_seq, attempt.last_type, attempt.last_received = stored.seq, event.type, stored.received_at
+def _fold_state(
+    attempt: Attempt, stored: StoredEvent, at: float, kind: Kind | None, changes: list[Change]
+) -> None:
+    event, received_at = stored.event, stored.received_at
+    attempt.last_seq, attempt.last_type, attempt.last_received = stored.seq, event.type, received_at
     attempt.updated_at = max(attempt.updated_at, at, attempt.started_at)
-    if isinstance(event.timestamp, int | float):
-        skew = event.timestamp - stored.received_at
+    timestamp = event.timestamp
+    if timestamp is not None and not isinstance(timestamp, str):
+        skew = timestamp - received_at
         if abs(skew) > abs(attempt.skew_s):
             attempt.skew_s = skew
     if event.message is not None:
         attempt.message = event.message
-    if event.step is not None:
-        attempt.step = event.step
-        if event.step not in attempt.open_steps and len(attempt.open_steps) < MAX_OPEN_STEPS:
-            attempt.open_steps[event.step] = OpenStep(at, stored.seq)
-    if event.worker is not None or event.usage is not None or event.data is not None:
-        _fold_producer(attempt, event)
+    step = event.step
+    if step is not None:
+        attempt.step = step
+        if step not in attempt.open_steps and len(attempt.open_steps) < MAX_OPEN_STEPS:
+            attempt.open_steps[step] = OpenStep(at, stored.seq)
+    worker = event.worker
+    if worker is not None:
+        _fold_worker(attempt, worker)
+    if event.data is not None:
+        _fold_data(attempt, event.data)
+    if event.usage is not None:
+        _fold_usage(attempt, event)
     if event.traceparent is not None:
         _fold_traceparent(attempt, event.traceparent)
     # In a translation, conversion events are steps: their progress is not the session's.
@@ -168,10 +184,10 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
         return  # an item that failed is not an item done
     if event.progress is not None:
         attempt.progress = event.progress
-    elif (attempt.kind, event.type) in _ENDS:
+    elif _completes(attempt, event):
         attempt.progress = 100.0
-    resumed = _count(event.data.items_resumed) if event.data is not None else None
-    if resumed is not None:
+    data = event.data
+    if data is not None and (resumed := _count(data.items_resumed)) is not None:
         attempt.items_resumed = max(attempt.items_resumed, resumed)
     done = _items_done(attempt, event)
     if done is None:
@@ -181,29 +197,38 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
     attempt.items_done = max(before, done)
     if new <= 0:
         return
-    changes.append(ItemsDone(attempt.kind or Kind.TRANSLATION, new))
-    each = max(0.0, stored.received_at - attempt.last_item_received) / new
-    attempt.item_seconds = (attempt.item_seconds + [each] * min(new, NEWEST_ITEMS))[-NEWEST_ITEMS:]
-    attempt.last_item_received = stored.received_at
+    changes.append(ItemsDone(attempt.kind or _TRANSLATION, new))
+    received_at, times = stored.received_at, attempt.item_seconds
+    each = max(0.0, received_at - attempt.last_item_received) / new
+    times += [each] * min(new, NEWEST_ITEMS)
+    del times[:-NEWEST_ITEMS]
+    attempt.last_item_received = received_at
 
 
 def _items_done(attempt: Attempt, event: Event) -> int | None:
-    total = attempt.total_items
+    total, item = attempt.total_items, event.current_item
     done = _count(event.data.items_done) if event.data is not None else None
-    if done is None and isinstance(event.current_item, int):
-        done = _count(event.current_item)
-    if done is None and isinstance(event.current_item, str) and (match := _DIGITS.search(event.current_item)):
-        done = int(match[1])
+    if done is None and isinstance(item, int):
+        done = _count(item)
+    if done is None and isinstance(item, str) and (digits := item[len(item.rstrip("0123456789")) :]):
+        done = int(digits[-MAX_ITEM_DIGITS:])
     if done is None and total is not None and attempt.progress is not None:
-        if event.progress is None and (attempt.kind, event.type) not in _ENDS:
+        completes = _completes(attempt, event)
+        if event.progress is None and not completes:
             return None
         # 7 of 11 is 63.63636363636363 %, of which 11 % must give 7 again, not 6.
         done = int(attempt.progress * total / 100 + ROUNDING)
-        if (attempt.kind, event.type) in _ENDS:
+        if completes:
             done = max(0, done - (attempt.failed_items or 0))
     if done is None:
         return None
     return done if total is None else min(done, total)
+
+
+def _completes(attempt: Attempt, event: Event) -> bool:
+    """Whether the event reports what the attempt is there for as complete."""
+    completed = _ENDS.get(event.type)
+    return completed is not None and completed is attempt.kind
 
 
 def _count(value: Any) -> int | None:
@@ -212,18 +237,21 @@ def _count(value: Any) -> int | None:
     return None
 
 
-def _fold_producer(attempt: Attempt, event: Event) -> None:
-    data, worker = event.data, event.worker
-    if worker is not None:
-        if worker.label is not None:
-            _note_worker(attempt, worker.label)
-        attempt.engine = attempt.engine or worker.type
-        attempt.model = attempt.model or worker.model
-    if data is not None:
-        if isinstance(data.engine, str):
-            attempt.engine = data.engine[:256]
-        if isinstance(data.model, str):
-            attempt.model = data.model[:256]
+def _fold_worker(attempt: Attempt, worker: WorkerInfo) -> None:
+    if (label := worker.label) is not None:
+        _note_worker(attempt, label)
+    attempt.engine = attempt.engine or worker.type
+    attempt.model = attempt.model or worker.model
+
+
+def _fold_data(attempt: Attempt, data: EventData) -> None:
+    if isinstance(data.engine, str):
+        attempt.engine = data.engine[:256]
+    if isinstance(data.model, str):
+        attempt.model = data.model[:256]
+
+
+def _fold_usage(attempt: Attempt, event: Event) -> None:
     totals = attempt.usage
     for usage in event.usages:
         totals.requests += usage.requests
@@ -233,8 +261,9 @@ def _fold_producer(attempt: Attempt, event: Event) -> None:
         totals.output_tokens += usage.output_tokens
         totals.cost_usd += usage.cost_usd or 0.0
         totals.duration_s += usage.duration_s or 0.0
-        totals.cache_hits += usage.cache == "hit"
-        totals.cache_misses += usage.cache == "miss"
+        if usage.cache is not None:
+            totals.cache_hits += usage.cache == "hit"
+            totals.cache_misses += usage.cache == "miss"
         attempt.engine = attempt.engine or usage.provider
         attempt.model = attempt.model or usage.model
         if usage.worker:
@@ -268,12 +297,12 @@ def _complete_step(attempt: Attempt, stored: StoredEvent, changes: list[Change])
     _milestone(attempt, stored, "step_completed")
 
 
-def _checkpoint(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
+def _checkpoint(attempt: Attempt, stored: StoredEvent, at: float, changes: list[Change]) -> None:
     progress = attempt.progress or 0.0
     risen = progress // CHECKPOINT_PERCENT > attempt.checkpoint_progress // CHECKPOINT_PERCENT
     if not risen and stored.received_at - attempt.checkpoint_received < CHECKPOINT_S:
         return
-    at = max(event_time(stored), attempt.checkpoint_at)
+    at = max(at, attempt.checkpoint_at)
     changes.append(
         Checkpoint(attempt, attempt.checkpoint_at, at, stored.seq, attempt.progress, attempt.items_done)
     )
@@ -293,13 +322,13 @@ def _milestone(attempt: Attempt, stored: StoredEvent, name: str, *, error_type: 
 
 def _terminal_status(attempt: Attempt, stored: StoredEvent) -> Status | None:
     event = stored.event
-    if event.type == EventType.SESSION_ENDED:
+    if event.type == _SESSION_ENDED:
         end = session_end_of(stored.body)
         attempt.reason = end.reason
         return Status(end.status)
-    if event.type == EventType.TRANSLATION_CANCELLED:
+    if event.type == _CANCELLED:
         return Status.CANCELLED
-    if (attempt.kind, event.type) in _ENDS:
+    if _completes(attempt, event):
         # A count on an earlier event is not the last word: only the one on this event can outweigh errors.
         failures = event.failed_items
         if failures is None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from service.eventlog.session_row import SessionRow
 from service.eventlog.store import GROUP_BYTES
-from translation_events.decode import stored_body
+from translation_events.decode import seconds_text, spliced_body
 from translation_events.event import Event, StoredEvent
 from translation_events.log import Appended
 
@@ -45,6 +45,7 @@ def plan_group(
     group = Group([], [], {}, [], [])
     appended, stored, rows, ids, values = group
     seq, size = last_seq, 0
+    written_at, received_text = -1.0, b""
     for event, received_at in zip(events, received, strict=True):
         session_id, event_id = event.session_id, event.id
         if known is not None and event_id is not None:
@@ -63,7 +64,9 @@ def plan_group(
         seq += 1
         row.total += 1
         row.kept += 1
-        body = stored_body(event, seq, received_at)
+        if received_at != written_at:
+            written_at, received_text = received_at, seconds_text(received_at)
+        body = spliced_body(event, seq, received_text)
         size += len(body)
         if event_id is not None:
             row.ids += 1

@@ -13,6 +13,7 @@ from translation_events.log import Exporter
 from translation_events.session import Applied, Session, Status
 
 SAVED_AS: Final = "session"
+WORKER_STATUS: Final = EventType.WORKER_STATUS.value
 
 
 class Summary(msgspec.Struct):
@@ -40,24 +41,24 @@ class SessionProjection:
     def apply(self, batch: Sequence[StoredEvent]) -> list[Applied]:
         """Fold events in, in `seq` order; what a session has folded already is passed over."""
         applied: list[Applied] = []
+        sessions, running, dirty = self._sessions, self._running, self._dirty
         for stored in batch:
             event = stored.event
             session_id = event.session_id
-            session = self._sessions.get(session_id)
-            if event.type == EventType.WORKER_STATUS or session_id[0] == "_":
+            if event.type == WORKER_STATUS or session_id[0] == "_":
                 applied.append(Applied(stored, None, ()))
                 continue
-            if session is not None and stored.seq <= session.folded_seq:
-                # Folded in before the start, but those beside us may not have seen it.
-                applied.append(Applied(stored, session, ()))
+            before = sessions.get(session_id)
+            if before is not None and stored.seq <= before.folded_seq:
                 continue
-            session, changes = fold.apply(session, stored, self._log_id)
-            self._sessions[session_id] = session
-            self._dirty.add(session_id)
-            if session.attempt.ended:
-                self._running.discard(session_id)
+            session, changes = fold.apply(before, stored, self._log_id)
+            if session is not before:
+                sessions[session_id] = session
+            dirty.add(session_id)
+            if session.attempt.ended_received is not None:
+                running.discard(session_id)
             else:
-                self._running.add(session_id)
+                running.add(session_id)
             applied.append(Applied(stored, session, changes))
         return applied
 

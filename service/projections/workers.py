@@ -16,6 +16,7 @@ from translation_events.session import Applied, ErrorCounted
 log = structlog.get_logger(__name__)
 
 SAVED_AS: Final = "worker"
+WORKER_STATUS: Final = EventType.WORKER_STATUS.value
 MAX_SEEN: Final = 500  # workers no configuration names: producers could otherwise fill the memory
 MAX_MODELS: Final = 16
 SSH_PORT: Final = 22
@@ -77,10 +78,10 @@ class WorkerProjection:
     def apply(self, batch: Sequence[Applied]) -> None:
         """Note every worker an event names."""
         for applied in batch:
-            stored = applied.stored
-            if stored.event.type == EventType.WORKER_STATUS:
-                self._apply_status(stored)
-            elif (info := stored.event.worker) is not None:
+            event = applied.stored.event
+            if event.type == WORKER_STATUS:
+                self._apply_status(applied.stored)
+            elif (info := event.worker) is not None:
                 self._apply_info(info, applied)
 
     def restore(self, saved: Mapping[str, tuple[bytes, int]]) -> None:
@@ -143,7 +144,8 @@ class WorkerProjection:
         if info.model and (not worker.models or worker.models[-1] != info.model):
             worker.models = [*(m for m in worker.models if m != info.model), info.model][-MAX_MODELS:]
         worker.last_session = applied.stored.event.session_id
-        worker.errors += sum(isinstance(change, ErrorCounted) for change in applied.changes)
+        if applied.changes:
+            worker.errors += sum([isinstance(change, ErrorCounted) for change in applied.changes])
 
     def _apply_status(self, stored: StoredEvent) -> None:
         try:
