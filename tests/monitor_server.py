@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -39,11 +40,12 @@ class Server:
             assert response.status == 200, await response.text()
             return orjson.loads(await response.read())
 
-    async def post(self, body: Any, **kwargs: Any) -> tuple[int, Any]:
+    async def post(self, events: Any, **kwargs: Any) -> tuple[int, Any]:
         """Status and JSON answer of a POST of events."""
         headers = {"Content-Type": "application/json", **kwargs.pop("headers", {})}
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        async with self.client.post(f"{self.url}/events", data=data, headers=headers, **kwargs) as response:
+        data = events if isinstance(events, bytes) else orjson.dumps(events)
+        body = io.BytesIO(data)  # aiohttp warns of large bytes
+        async with self.client.post(f"{self.url}/events", data=body, headers=headers, **kwargs) as response:
             return response.status, orjson.loads(await response.read())
 
     async def ws(self, query: str = "", **kwargs: Any) -> aiohttp.ClientWebSocketResponse:
