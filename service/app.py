@@ -116,7 +116,7 @@ class _Server:
         if self.tracing is not None:
             exporters.append(self.tracing)
         self.sessions = SessionProjection(
-            self._log.id, exporters, stalled_after_s=self._config.event_log.stalled_after_s
+            self._log.id, [*exporters, self.workers], stalled_after_s=self._config.event_log.stalled_after_s
         )
         self.readers = Readers(self._log, self.sessions, self.workers, self.metrics, self.tracing)
         await self.readers.catch_up()

@@ -59,7 +59,7 @@ class Readers:
         self.cursor = cursors["sessions"][1] if "sessions" in cursors else 0
         try:
             self._sessions.restore(await self._log.load(session_summaries.SAVED_AS))
-            self._workers.restore(await self._log.load(worker_summaries.SAVED_AS))
+            self._workers.load(await self._log.load(worker_summaries.SAVED_AS))
         except ValueError as err:  # msgspec.DecodeError is one
             raise LogDamaged(
                 f"A session's summary in the event log cannot be read ({err}); it was written by another "
@@ -125,6 +125,7 @@ class Readers:
         """Save what changed, with the cursors, in one transaction. Raises: LogUnavailable."""
         spans = self.cursor if self._tracing is None else min(self._tracing.cursor, self.cursor)
         dirty = self._sessions.take_dirty()
+        workers = self._workers.take_dirty()  # first: the summaries need not carry them once more
         entries = [
             Saved(session_summaries.SAVED_AS, session_id, *summary)
             for session_id in dirty
@@ -132,15 +133,18 @@ class Readers:
         ]
         entries += [
             Saved(worker_summaries.SAVED_AS, worker_id, blob, self.cursor)
-            for worker_id, blob in self._workers.take_dirty().items()
+            for worker_id, blob in workers.items()
         ]
         cursors = (self.cursor, spans)
         if not entries and cursors == self._saved_cursors:
             return
         entries += [Saved(CURSORS, "sessions", b"", cursors[0]), Saved(CURSORS, "spans", b"", cursors[1])]
+        self._workers.begin_saving(workers)
         try:
             await self._log.save(entries)
         except BaseException:
             self._sessions.mark_dirty(dirty)
+            self._workers.end_saving(saved=False)
             raise
+        self._workers.end_saving(saved=True)
         self._saved_cursors = cursors

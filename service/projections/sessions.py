@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from translation_events import fold
 from translation_events.event import EventType, StoredEvent
-from translation_events.log import Exporter
 from translation_events.session import Applied, Session, Status
 
 SAVED_AS: Final = "session"
@@ -17,22 +16,34 @@ WORKER_STATUS: Final = EventType.WORKER_STATUS.value
 
 
 class Summary(msgspec.Struct):
-    """What of a session survives its events: its whole state and what the exporters still owe for it."""
+    """What of a session survives its events: its whole state and what others keep with it."""
 
     session: Session
-    exporters: dict[str, bytes]
+    kept: dict[str, bytes] = msgspec.field(name="exporters")
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Summary).decode
 
 
+class Keeper(Protocol):
+    """Whoever has something to keep with a session's summary: what would be lost with its events."""
+
+    name: str
+
+    def snapshot(self, session_id: str) -> bytes:
+        """What must survive a restart with the session's summary (b"" for nothing)."""
+
+    def restore(self, session_id: str, blob: bytes) -> None:
+        """Take back what `snapshot` gave."""
+
+
 class SessionProjection:
     """All sessions the log remembers, folded up to `cursor` by its reader; a pure function of the log."""
 
-    def __init__(self, log_id: str, exporters: Sequence[Exporter], *, stalled_after_s: float) -> None:
+    def __init__(self, log_id: str, keepers: Sequence[Keeper], *, stalled_after_s: float) -> None:
         self._log_id = log_id
-        self._exporters = exporters
+        self._keepers = keepers
         self.stalled_after_s = stalled_after_s
         self._sessions: dict[str, Session] = {}
         self._running: set[str] = set()
@@ -69,17 +80,17 @@ class SessionProjection:
             self._sessions[session_id] = summary.session
             if not summary.session.attempt.ended:
                 self._running.add(session_id)
-            for exporter in self._exporters:
-                if owed := summary.exporters.get(exporter.name):
-                    exporter.restore(session_id, owed)
+            for keeper in self._keepers:
+                if kept := summary.kept.get(keeper.name):
+                    keeper.restore(session_id, kept)
 
     def summarise(self, session_id: str) -> tuple[bytes, int] | None:
         """The session's summary and the seq folded into it; None for one that has none."""
         session = self._sessions.get(session_id)
         if session is None:
             return None
-        owed = {e.name: blob for e in self._exporters if (blob := e.snapshot(session_id))}
-        return _encode(Summary(session, owed)), session.folded_seq
+        kept = {k.name: blob for k in self._keepers if (blob := k.snapshot(session_id))}
+        return _encode(Summary(session, kept)), session.folded_seq
 
     def take_dirty(self) -> set[str]:
         """The sessions that changed since the last call."""

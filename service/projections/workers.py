@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,8 @@ SSH_PORT: Final = 22
 
 
 class Worker(msgspec.Struct):
-    """One worker. Times are Unix seconds; `state` is what was last said of it, by whom `source` tells."""
+    """One worker. Times are Unix seconds; `state` is what was last said of it; `folded_seq` is the last
+    event folded in."""
 
     id: str
     configured: bool = False
@@ -43,16 +44,29 @@ class Worker(msgspec.Struct):
     tags: list[str] = msgspec.field(default_factory=list)
     errors: int = 0
     events: int = 0
+    folded_seq: int = 0
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Worker).decode
+_decode_many: Final = msgspec.msgpack.Decoder(list[Worker]).decode
 
 
 class WorkerProjection:
-    """All known workers, newest seen last."""
+    """All known workers.
+
+    They are saved every few seconds. Between two savings retention may remove events they were named in, so
+    whoever has changed since goes with the summary that a trim saves: nothing is known only from lost events.
+    """
+
+    name = "workers"
 
     def __init__(self, distributed: DistributedConfig) -> None:
         self._workers: dict[str, Worker] = {}
         self._by_name: dict[str, str] = {}
         self._by_address: dict[tuple[str, int], str] = {}
         self._dirty: set[str] = set()
+        self._being_saved: set[str] = set()
         for worker_id, configured in distributed.workers.items():
             if not configured.enabled:
                 continue
@@ -84,30 +98,54 @@ class WorkerProjection:
             elif (info := event.worker) is not None:
                 self._apply_info(info, applied)
 
-    def restore(self, saved: Mapping[str, tuple[bytes, int]]) -> None:
-        """Take the stored state back; what the configuration says wins."""
-        for worker_id, (blob, _) in saved.items():
-            before = msgspec.msgpack.decode(blob, type=Worker)
-            known = self._workers.get(worker_id)
-            if known is not None:
-                before = msgspec.structs.replace(
-                    before,
-                    configured=True,
-                    name=known.name,
-                    host=known.host,
-                    port=known.port,
-                    capacity=known.capacity,
-                    tags=known.tags,
-                )
-            elif before.configured:
-                continue  # no longer configured: an event will name it if it still works
-            self._workers[worker_id] = before
+    def load(self, saved: Mapping[str, tuple[bytes, int]]) -> None:
+        """Take the stored state back. Raises: msgspec.DecodeError if it is damaged."""
+        for blob, _ in saved.values():
+            self._take_back(_decode(blob))
+
+    def snapshot(self, session_id: str) -> bytes:
+        """The workers that changed and are not saved yet."""
+        unsaved = [self._workers[w] for w in self._dirty | self._being_saved if w in self._workers]
+        return _encode(unsaved) if unsaved else b""
+
+    def restore(self, session_id: str, blob: bytes) -> None:
+        """Take back what `snapshot` gave. Raises: msgspec.DecodeError if it is damaged."""
+        for worker in _decode_many(blob):
+            self._take_back(worker)
+
+    def _take_back(self, before: Worker) -> None:
+        """The state that knows more wins, and what the configuration says."""
+        known = self._workers.get(before.id)
+        if known is None and before.configured:
+            return  # no longer configured: an event will name it if it still works
+        if known is not None and known.folded_seq >= before.folded_seq:
+            return
+        if known is not None and known.configured:
+            before = msgspec.structs.replace(
+                before,
+                configured=True,
+                name=known.name,
+                host=known.host,
+                port=known.port,
+                capacity=known.capacity,
+                tags=known.tags,
+            )
+        self._workers[before.id] = before
 
     def take_dirty(self) -> dict[str, bytes]:
         """The workers that changed since the last call, encoded."""
-        dirty = {w: msgspec.msgpack.encode(self._workers[w]) for w in self._dirty if w in self._workers}
-        self._dirty.clear()
-        return dirty
+        dirty, self._dirty = self._dirty, set()
+        return {w: _encode(self._workers[w]) for w in dirty if w in self._workers}
+
+    def begin_saving(self, worker_ids: Collection[str]) -> None:
+        """What `take_dirty` gave is on its way: until `end_saving` a trim's summaries carry it as well."""
+        self._being_saved = set(worker_ids)
+
+    def end_saving(self, *, saved: bool) -> None:
+        """It is saved, or could not be."""
+        if not saved:
+            self._dirty |= self._being_saved
+        self._being_saved = set()
 
     def id_of(self, info: WorkerInfo) -> str | None:
         """The worker an event means: a configured one by id or name, then by address, else `host:port`."""
@@ -171,6 +209,9 @@ class WorkerProjection:
         if worker is None:
             worker = self._workers[worker_id] = Worker(worker_id)
             self._forget_oldest()
+        elif stored.seq <= worker.folded_seq:
+            return None  # a replay of what it knows
+        worker.folded_seq = stored.seq
         worker.last_seen = stored.received_at
         worker.events += 1
         self._dirty.add(worker_id)
