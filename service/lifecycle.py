@@ -56,7 +56,7 @@ class Lifecycle:
             try:
                 await self._end_sessions()
                 if time.monotonic() >= next_expiry:
-                    await self._expire()
+                    await self.expire()
                     next_expiry = time.monotonic() + EXPIRE_EVERY_S
             except LogUnavailable:
                 log.warning("sessions not ended or expired: the event log cannot be written")
@@ -84,7 +84,8 @@ class Lifecycle:
                     reason = f"its last event was an error and its publisher has been gone for {gone}"
                     yield _session_ended(session, Status.FAILED, reason)
 
-    async def _expire(self) -> None:
+    async def expire(self) -> None:
+        """Forget what ended longer ago than the retention. Raises: LogUnavailable."""
         expired = self._sessions.expired(time.time() - self._config.retention_s)
         for start in range(0, len(expired), FORGET_AT_ONCE):
             part = expired[start : start + FORGET_AT_ONCE]
