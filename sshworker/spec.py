@@ -33,7 +33,8 @@ class WorkerSpec:
 
     `host_key` is a public key line or a `SHA256:…` fingerprint that pins the host; without it `known_hosts`
     decides. `key_files` are tried in order (several for a rotation); `jump` is `user@host:port`; `ssh_config`
-    lets `~/.ssh/config` fill what is not given. `repr` shows no secret.
+    lets `~/.ssh/config` fill what is not given. `allow` names the programs that may be run there besides
+    `engine.command`'s own. `repr` shows no secret.
     """
 
     id: str
@@ -51,6 +52,7 @@ class WorkerSpec:
     engine: Engine | None = None
     max_capacity: int = 1
     tags: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     remote_dir: str = REMOTE_DIR
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     max_retries: int = MAX_RETRIES
