@@ -81,7 +81,6 @@ class _Work(Generic[S, R]):
         self._queue = [(0, place, Item(place, segment)) for place, segment in enumerate(segments)]
         self._suspects: set[int] = set()
         self._answers = 0
-        self._changed = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._no_worker: NoWorkerLeft | None = None
 
@@ -94,31 +93,22 @@ class _Work(Generic[S, R]):
         return [one for one in self._delivered if one is not None]
 
     async def _lane(self, group: asyncio.TaskGroup) -> None:
-        while (item := await self._next()) is not None:
+        # A lane ends where the queue is empty: whoever gives a segment back goes on to take one.
+        while self._queue and self._no_worker is None:
+            _, _, item = heapq.heappop(self._queue)
             try:
                 lease = await self._pool.acquire(tags=self._tags, avoid=item.failed_at)
             except NoWorkerLeft as error:
                 # Not raised here: the other lanes may still hold results that are to be handed over.
                 self._no_worker = error
-                self._changed.set()
                 return
             delivery = await self._attempt(group, lease, item)
             if delivery is None:
                 # In order of the document, but what was lost twice lets the others by: it may be to blame,
                 # and then a breaker's one trial should not go to it.
                 heapq.heappush(self._queue, (item.lost // 2, item.place, item))
-                self._changed.set()
             else:
                 await self._hand_over(delivery)
-
-    async def _next(self) -> Item[S] | None:
-        """The first segment waiting; None when all are delivered, or can no longer be."""
-        while self._left and self._no_worker is None:
-            if self._queue:
-                return heapq.heappop(self._queue)[2]
-            self._changed.clear()
-            await self._changed.wait()
-        return None
 
     async def _attempt(self, group: asyncio.TaskGroup, lease: Lease, item: Item[S]) -> Delivery[S, R] | None:
         """Let a worker have the segment. None where it must be given out again.
@@ -189,8 +179,6 @@ class _Work(Generic[S, R]):
         self._delivered[delivery.place] = delivery
         self._suspects.discard(delivery.place)
         self._left -= 1
-        if not self._left:
-            self._changed.set()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Stalled(Exception):
@@ -38,7 +41,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
+        self._timers: weakref.WeakSet[asyncio.TimerHandle] = weakref.WeakSet()
         super().__init__(self._jumping)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer, and remember it."""
+        handle = super().call_at(when, callback, *args, context=context)
+        self._timers.add(handle)
+        return handle
+
+    @property
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """The timers that are still to fire."""
+        return [one for one in self._timers if not one.cancelled() and one.when() > self.time()]
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -51,13 +72,16 @@ def now() -> float:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, limit_s: float = 1e6) -> T:
-    """Run to the end. Raises: Stalled; TimeoutError past the limit; AssertionError: a task was left."""
+    """Run it. Raises: Stalled; TimeoutError past the limit; AssertionError: a task or timer is left."""
 
     async def bounded() -> T:
         async with asyncio.timeout(limit_s):
             result = await main()
         left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not left, f"tasks left behind: {left}"
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert not loop.timers, f"timers left behind: {loop.timers}"
         return result
 
     with asyncio.Runner(loop_factory=VirtualLoop, debug=True) as runner:
