@@ -86,15 +86,15 @@ class Ingest:
         """
         events = [item for item in items if isinstance(item, Event)]
         try:
-            appended = iter(await self._log.append(events) if events else ())
+            appended = await self._log.append(events) if events else ()
         except MonitorError as err:
             return self.refuse_all(items, source, err)
         if events:
             self._metrics.ingest_observed(source, time.monotonic() - received, len(events))
-        answers: list[Appended | MonitorError] = []
-        for item in items:
-            answer = next(appended) if isinstance(item, Event) else item
-            if isinstance(answer, Appended) and answer.duplicate:
+        for answer in appended:
+            if answer.duplicate:
                 self._metrics.event_duplicate(source)
-            answers.append(answer)
-        return answers
+        if len(events) == len(items):
+            return list(appended)
+        stored = iter(appended)
+        return [next(stored) if isinstance(item, Event) else item for item in items]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -41,6 +41,9 @@ class Publishing:
         self._session_id = session_id
         self._ack = ack
         self._batch = batch
+        self._special = (
+            batch or connection.role is Role.VIEWER
+        )  # all other frames are one event, taken as it is
         self._inbox: list[tuple[Item, int | None]] = []
         self._inbox_bytes = 0
         self._received = 0.0
@@ -56,6 +59,17 @@ class Publishing:
         Returns once the inbox takes more. An array goes in slice by slice: half a million values fit into one
         frame, and each has its reply.
         """
+        if not self._special:
+            # `_put` written out: every coroutine more costs 0.2 µs a frame.
+            item = self._ingest.decode(raw, SOURCE, self._session_id)
+            if not self._inbox:
+                self._received = time.monotonic()
+            self._inbox.append((item, None))
+            self._inbox_bytes += len(raw)
+            self._filled.set()
+            if len(self._inbox) >= MAX_INBOX_ITEMS or self._inbox_bytes >= MAX_INBOX_BYTES:
+                await self._room_for_more()
+            return
         if self._connection.role is Role.VIEWER:
             refusal = self._ingest.refuse(SOURCE, ErrorCode.READ_ONLY, "A viewer may not publish events.")
             await self._put([(refusal, None)], len(raw))
@@ -83,8 +97,11 @@ class Publishing:
         self._inbox_bytes += size_bytes
         self._filled.set()
         if len(self._inbox) >= MAX_INBOX_ITEMS or self._inbox_bytes >= MAX_INBOX_BYTES:
-            self._room.clear()
-            await self._room.wait()
+            await self._room_for_more()
+
+    async def _room_for_more(self) -> None:
+        self._room.clear()
+        await self._room.wait()
 
     def end(self) -> None:
         """Nothing more comes in: let the committer finish what has."""
@@ -141,7 +158,7 @@ class Publishing:
             if isinstance(answer, MonitorError):
                 replies.append(orjson.dumps(error_message(answer, index=index, event_id=event_id)))
             elif self._ack:
-                replies.append(orjson.dumps(_ack(answer, event_id, index)))
+                replies.append(_ack(answer, event_id, index))
         if not replies:
             return
         if self._batch and len(replies) > 1:
@@ -150,10 +167,9 @@ class Publishing:
             self._connection.write(b"".join(map(text_frame, replies)))
 
 
-def _ack(answer: Appended, event_id: str | None, index: int | None) -> dict[str, Any]:
-    message: dict[str, Any] = {"type": "ack", "id": event_id, "seq": answer.seq}
-    if answer.duplicate:
-        message["duplicate"] = True
-    if index is not None:
-        message["index"] = index
-    return message
+def _ack(answer: Appended, event_id: str | None, index: int | None) -> bytes:
+    """Written by hand: half the cost of a dict and its dump, once for every event."""
+    written_id = b"null" if event_id is None else orjson.dumps(event_id)
+    duplicate = b',"duplicate":true' if answer.duplicate else b""
+    position = b"" if index is None else b',"index":%d' % index
+    return b'{"type":"ack","id":%b,"seq":%d%b%b}' % (written_id, answer.seq, duplicate, position)

@@ -18,8 +18,8 @@ from service.problems import problem
 from service.publishing import SOURCE, Publishing
 from service.query import WrongParameter, flag_of, names_of, parse_number, session_of
 from service.relay.frames import control_frame
-from service.relay.relay import Relay, style_of
-from service.relay.viewer import Viewer
+from service.relay.relay import Relay
+from service.relay.viewer import Filter, Style, Viewer
 from translation_events.errors import ErrorCode
 from translation_events.event import EventType
 from translation_events.log import EventLog
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 BATCH_FRAME_BYTES: Final = 1024 * 1024
 MAX_LAST: Final = 1000
+_TEXT: Final = WSMsgType.TEXT
+_BINARY: Final = WSMsgType.BINARY
 # The kernel would otherwise take 4 MB for each viewer that stopped reading.
 SEND_BUFFER_BYTES: Final = 128 * 1024
 MAX_CLIENT_ID: Final = 128
@@ -121,23 +123,41 @@ async def _serve(
     relay: Relay,
     metrics: PrometheusExporter,
 ) -> None:
+    try:
+        frames = _frames(connection, metrics)
+        if query.role is Role.PUBLISHER:
+            await _publish(connection, query, ingest, frames)
+            return
+        connection.viewer = await _attach(connection, query, event_log, relay)
+        # Most viewers never send anything: what publishing takes, 2 KB, is made for the first frame.
+        async for first in frames:
+            await _publish(connection, query, ingest, frames, first)
+    finally:
+        if connection.viewer is not None:
+            relay.detach(connection.viewer)
+
+
+async def _publish(
+    connection: Connection,
+    query: Query,
+    ingest: Ingest,
+    frames: AsyncIterator[bytes],
+    first: bytes | None = None,
+) -> None:
+    """Take frames until there are no more, and answer them."""
     publishing = Publishing(connection, ingest, session_id=query.session_id, ack=query.ack, batch=query.batch)
     try:
-        if query.role is not Role.PUBLISHER:
-            connection.viewer = await _attach(connection, query, event_log, relay)
         if query.role is Role.PUBLISHER and query.session_id is not None:
             publishing.speaks_for(query.session_id)
         async with asyncio.TaskGroup() as tasks:
-            committer: asyncio.Task[None] | None = None
-            async for raw in _frames(connection, metrics):
-                if committer is None:
-                    committer = tasks.create_task(publishing.commit(), name="commit published events")
+            tasks.create_task(publishing.commit(), name="commit published events")
+            if first is not None:
+                await publishing.receive(first)
+            async for raw in frames:
                 await publishing.receive(raw)
             publishing.end()
     finally:
         publishing.close()
-        if connection.viewer is not None:
-            relay.detach(connection.viewer)
 
 
 async def _frames(connection: Connection, metrics: PrometheusExporter) -> AsyncIterator[bytes]:
@@ -145,7 +165,7 @@ async def _frames(connection: Connection, metrics: PrometheusExporter) -> AsyncI
     ws = connection.ws
     while True:
         message = await ws.receive()
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        if message.type is _TEXT or message.type is _BINARY:
             yield message.data
         elif message.type is WSMsgType.PING:
             try:
@@ -165,8 +185,12 @@ async def _frames(connection: Connection, metrics: PrometheusExporter) -> AsyncI
 
 async def _attach(connection: Connection, query: Query, event_log: EventLog, relay: Relay) -> Viewer:
     """Put the viewer at its place: after a seq, at the newest N, or live."""
-    style = style_of(
-        query.session_id, query.types, batch=query.batch, window_bits=int(connection.ws.compress or 0)
+    agreed = connection.ws.headers.get("Sec-WebSocket-Extensions", "")
+    style = Style(
+        Filter(query.session_id, query.types),
+        query.batch,
+        window_bits=int(connection.ws.compress or 0),
+        takeover="server_no_context_takeover" not in agreed,
     )
     viewer = Viewer(connection.transport, style, relay.cursor)
     if query.after is not None:

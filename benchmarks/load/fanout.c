@@ -193,7 +193,7 @@ int fanout(const struct options *options)
         bytes += f.viewers[i].bytes_in;
         dead += f.viewers[i].dead;
     }
-    double seconds = (double)(end - start) / 1e9, deliveries = f.delivered ? (double)f.delivered : 1;
+    double seconds = end > start ? (double)(end - start) / 1e9 : 1e-9, deliveries = f.delivered ? (double)f.delivered : 1;
     printf("{\"published\":%llu,\"delivered\":%llu,\"lost\":%lld,\"cut\":%d,\"seconds\":%.3f,"
            "\"deliveries_per_s\":%.0f,\"events_per_s\":%.0f,\"cpu_s\":%.3f,\"cores\":%.3f,"
            "\"cpu_us_per_delivery\":%.4f,\"client_cores\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"

@@ -177,7 +177,7 @@ static int run(const struct options *o, bool http)
         else if (now - last > PATIENCE_NS)
             break;
     }
-    double seconds = (double)(last - start) / 1e9, events = g.answered ? (double)g.answered : 1;
+    double seconds = last > start ? (double)(last - start) / 1e9 : 1e-9, events = g.answered ? (double)g.answered : 1;
     server_cpu = process_cpu_s(o->server_pid) - server_cpu;
     printf("{\"sent\":%llu,\"acknowledged\":%llu,\"refused\":%llu,\"seconds\":%.3f,\"events_per_s\":%.0f,"
            "\"cpu_s\":%.3f,\"cores\":%.3f,\"cpu_us_per_event\":%.3f,\"client_cores\":%.3f,\"p50_ms\":%.3f,"

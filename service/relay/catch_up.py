@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exporters.prometheus import PrometheusExporter
-from service.relay.frames import Encoding, control_frame
+from service.relay.frames import control_frame
 from service.relay.viewer import MAX_BUFFERED_BYTES, Viewer
 from translation_events.event import StoredEvent
 from translation_events.log import EventLog
@@ -26,8 +26,7 @@ class CatchUp:
         self._viewer = viewer
         self._log = event_log
         self._metrics = metrics
-        style = viewer.style
-        self._encoding = Encoding(batch=style.batch, window_bits=style.window_bits)
+        self._encoding = viewer.style.encoding()
         # Sized by what has been met: what is read ahead for one viewer stays within its bound.
         self._limit = 64
 

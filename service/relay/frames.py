@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -42,30 +42,46 @@ def close_frame(code: int) -> bytes:
     return b"%c\x02%b" % (_CLOSE, code.to_bytes(2, "big"))
 
 
+class _Deflate(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self, mode: int, /) -> bytes: ...
+
+
 class Encoding:
     """How a group of viewers wants its events: one a frame or an array a frame, plain or deflated.
 
-    `window_bits` 0 means uncompressed. Compression has no context takeover, whatever the client allowed: each
-    message ends with a full flush, so the same compressed bytes suit every viewer of the encoding. Measured:
-    one shared compression costs 0.5 µs per delivery at 100 viewers, one per connection 19 to 33 µs and 200
-    KB.
+    `window_bits` 0 means uncompressed. What one call of `encode` returns refers to nothing before it, so the
+    same compressed bytes suit every viewer of the encoding, whenever it came; they are written to all or
+    none. Within a call a message may refer to those before it if the viewers keep their window from message
+    to message (`takeover`, RFC 7692 §7.1.1). Measured on 370-byte events: 11 µs and 246 bytes an event alone,
+    2.5 µs and 27 bytes in a run of 60; a compression for each connection would cost 19 to 33 µs a delivery
+    and 200 KB.
     """
 
-    __slots__ = ("_deflate", "batch")
+    __slots__ = ("_deflate", "_takeover", "batch")
 
-    def __init__(self, *, batch: bool, window_bits: int) -> None:
+    def __init__(self, *, batch: bool, window_bits: int, takeover: bool = False) -> None:
         self.batch = batch
+        self._takeover = takeover
         # Level 1: on 340-byte events it is 2 × faster than the default and 3 % larger.
         self._deflate = zlib.compressobj(1, zlib.DEFLATED, -window_bits, 8) if window_bits else None
 
     def encode(self, events: Sequence[StoredEvent]) -> list[bytes]:
         """The events as frames, in order: one each, or all in one where the encoding is batched."""
         if self.batch and len(events) > 1:
-            return [self._frame(b"[" + b",".join([stored.body for stored in events]) + b"]")]
-        return [self._frame(stored.body) for stored in events]
-
-    def _frame(self, payload: bytes) -> bytes:
+            bodies = [b"[" + b",".join([stored.body for stored in events]) + b"]"]
+        else:
+            bodies = [stored.body for stored in events]
         if self._deflate is None:
-            return text_frame(payload)
-        data = self._deflate.compress(payload) + self._deflate.flush(zlib.Z_FULL_FLUSH)
-        return text_frame(data.removesuffix(_TAIL), compressed=True)
+            return [text_frame(body) for body in bodies]
+        between = zlib.Z_SYNC_FLUSH if self._takeover else zlib.Z_FULL_FLUSH
+        frames = [_deflated(self._deflate, body, between) for body in bodies[:-1]]
+        # The next call's bytes may be a newcomer's first: they must not refer to these.
+        frames += [_deflated(self._deflate, body, zlib.Z_FULL_FLUSH) for body in bodies[-1:]]
+        return frames
+
+
+def _deflated(deflate: _Deflate, payload: bytes, flush: int) -> bytes:
+    data = deflate.compress(payload) + deflate.flush(flush)
+    return text_frame(data.removesuffix(_TAIL), compressed=True)

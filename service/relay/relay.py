@@ -18,7 +18,7 @@ import structlog
 from exporters.prometheus import PrometheusExporter
 from service.relay.catch_up import CatchUp
 from service.relay.frames import Encoding
-from service.relay.viewer import MAX_BUFFERED_BYTES, POLL_S, Filter, Style, Viewer
+from service.relay.viewer import MAX_BUFFERED_BYTES, POLL_S, Style, Viewer
 from translation_events.errors import LogUnavailable
 from translation_events.event import StoredEvent
 from translation_events.log import EventLog
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 SLICE_BYTES: Final = 64 * 1024  # one write; four of them fill what may be buffered for a viewer
 TICK_S: Final = 0.005  # one write per viewer per tick: measured 3 × less CPU per delivery than one per event
 LONG_TICK_S: Final = 0.020
+# Of the time at most a fifth goes into writing, until the tick is the longer pause: with little to write an
+# event does not wait for the tick, with much it never waits longer.
+PAUSE_PER_WRITING: Final = 4.0
 MANY_VIEWERS: Final = 500  # from here the tick grows, so that writing to all of them fits in it
 STUCK_AFTER_S: Final = 600.0
 
@@ -65,7 +68,8 @@ class Relay:
                     await asyncio.sleep(0)
                 if self._viewers:
                     tick = min(LONG_TICK_S, TICK_S * max(1.0, len(self._viewers) / MANY_VIEWERS))
-                    await asyncio.sleep(max(0.0, tick - (clock() - began)))
+                    took = clock() - began
+                    await asyncio.sleep(max(0.0, min(tick - took, PAUSE_PER_WRITING * took)))
 
     def attach(self, viewer: Viewer) -> None:
         """Take a viewer in at its cursor: live at once if that is where the relay stands."""
@@ -117,8 +121,7 @@ class Relay:
         group = self._groups.get(viewer.style)
         if group is None:
             style = viewer.style
-            encoding = Encoding(batch=style.batch, window_bits=style.window_bits)
-            group = self._groups[style] = _Group(style, encoding, set())
+            group = self._groups[style] = _Group(style, style.encoding(), set())
             self._by_session[style.filter.session_id].append(group)
         group.members.add(viewer)
         viewer.live = True
@@ -213,8 +216,3 @@ def _slices(batch: Sequence[StoredEvent]) -> Iterator[Sequence[StoredEvent]]:
             start, size = index + 1, 0
     if start < len(batch):
         yield batch[start:]
-
-
-def style_of(session_id: str | None, types: frozenset[str] | None, *, batch: bool, window_bits: int) -> Style:
-    """The style of a connection's query."""
-    return Style(Filter(session_id, types), batch, window_bits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-from service.relay.frames import close_frame
+from service.relay.frames import Encoding, close_frame
 from translation_events.event import StoredEvent
 
 MAX_BUFFERED_BYTES: Final = 256 * 1024  # what the server holds for one viewer, however slow it is
@@ -33,6 +33,11 @@ class Style(NamedTuple):
     filter: Filter
     batch: bool
     window_bits: int
+    takeover: bool
+
+    def encoding(self) -> Encoding:
+        """A fresh encoding for viewers of this style."""
+        return Encoding(batch=self.batch, window_bits=self.window_bits, takeover=self.takeover)
 
 
 class Viewer:

@@ -49,10 +49,14 @@ async def read_all(ws: Any) -> list[int]:
 
 async def publish(server: Server, count: int, *, sessions: int = 4, size: int = 0, at_once: int = 50) -> None:
     """Publish `count` events over some sessions."""
-    text = random.Random(count).randbytes(size // 2).hex()  # so that compression does not make it small
+    rng = random.Random(count)
+
+    def text() -> str:
+        return rng.randbytes(size // 2).hex()  # another each time, so that compression does not make it small
+
     for begin in range(0, count, at_once):
         numbers = range(begin, min(begin + at_once, count))
-        status, _ = await server.post([event(f"s{n % sessions}", message=text) for n in numbers])
+        status, _ = await server.post([event(f"s{n % sessions}", message=text()) for n in numbers])
         assert status == 200
 
 
