@@ -101,7 +101,7 @@ async def _choose(
     jumps: list[asyncssh.SSHClientConnection],
 ) -> asyncssh.SSHClientConnection:
     options = _options(spec, check, credentials)
-    refused: WorkerError | None = None
+    first: WorkerError | None = None
     for algorithms in check.algorithm_choices():
         if algorithms:
             options["server_host_key_algs"] = list(algorithms)
@@ -114,11 +114,12 @@ async def _choose(
             )
         except (asyncssh.Error, OSError, ValueError) as err:
             failed = explain(err, spec, check, credentials)
-            if failed.failure is not Failure.HOST_KEY:
+            if first is None and not check.is_worth_another_choice(failed.failure):
                 raise failed from err
-            refused = refused or failed
-    assert refused is not None  # noqa: S101 - the choices are never empty
-    raise refused
+            if first is None or (failed.failure is Failure.HOST_KEY and first.failure is Failure.LOST):
+                first = failed
+    assert first is not None  # noqa: S101 - the choices are never empty
+    raise first
 
 
 def _options(spec: WorkerSpec, check: HostKeyCheck, credentials: Credentials) -> dict[str, object]:

@@ -56,8 +56,18 @@ class HostKeyCheck(asyncssh.SSHClient):
             self._pinned = _public_key(pin, spec)
 
     def algorithm_choices(self) -> tuple[tuple[str, ...], ...]:
-        """The host key algorithms to ask for, one attempt each; () leaves it to the keys that are known."""
-        return ((), *_TYPES) if self._fingerprint is not None else ((),)
+        """The host key algorithms to ask for, one attempt each; () leaves it to the keys that are known.
+
+        The later ones are for a fingerprint, and for a host that no longer has a key of the known type: it
+        ends the connection before it has shown any.
+        """
+        return ((), *_TYPES) if self._fingerprint is not None else ((), sum(_TYPES, ()))
+
+    def is_worth_another_choice(self, failure: Failure) -> bool:
+        """Whether asking for keys of other types can still find the pinned one, or tell what has changed."""
+        if failure is Failure.HOST_KEY:
+            return self._fingerprint is not None
+        return failure is Failure.LOST and bool(self.known) and self.presented is None
 
     def known_hosts(self, host: str, addr: str, port: int | None) -> _Matched:
         """The keys, authorities and revoked keys of this host, as asyncssh asks for them."""

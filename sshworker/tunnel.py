@@ -56,7 +56,8 @@ class Tunnel:
             self._server.close()
         for task in tuple(self._running):
             task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        # Not told of the error: the group would wrap it, and its tasks have been ended here already.
+        await self._tasks.__aexit__(None, None, None)
 
     @property
     def url(self) -> str:

@@ -213,7 +213,7 @@ def test_a_forced_wrapper_runs_only_what_it_allows(
     )
     assert done.returncode == 126
     assert words in done.stderr.decode()
-    assert complaint(done.stderr.decode(), "abc") is not None
+    assert " refused: " in done.stderr.decode()
 
 
 def test_a_forced_wrapper_reads_the_same_request(shell: list[str], path: str, tmp_path: Path) -> None:
