@@ -199,9 +199,14 @@ class Connection:
             if link.is_lost or (err.code == asyncssh.OPEN_CONNECT_FAILED and "closed" in err.reason):
                 return self._lost(link)
             if err.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
-                words = "the worker refuses to run commands, or has no such subsystem"
+                words = "the worker refuses this kind of session (no commands, or no file transfer)"
                 return WorkerError(Failure.COMMAND_REFUSED, words, worker=self.spec.id)
             return err
+        except asyncssh.SFTPError:
+            if link.is_lost:
+                return self._lost(link)
+            words = "the worker's sshd offers no file transfer (Subsystem sftp)"
+            return WorkerError(Failure.COMMAND_REFUSED, words, worker=self.spec.id)
         except TimeoutError:
             words = f"the worker opened no channel within {self.spec.connect_timeout_s:g} s"
             return WorkerError(Failure.TIMEOUT, words, worker=self.spec.id)

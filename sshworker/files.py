@@ -141,7 +141,12 @@ async def _meaning(
     worker = connection.spec.id
     try:
         yield
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.ConnectionLost) as err:
+    except (
+        asyncssh.SFTPConnectionLost,
+        asyncssh.SFTPNoConnection,
+        asyncssh.DisconnectError,
+        ConnectionError,
+    ) as err:
         raise connection.lost() from err
     except asyncssh.SFTPError as err:
         if await _is_full(sftp, folder, size_bytes):

@@ -61,12 +61,14 @@ def account() -> Iterator[Account]:
 
 @dataclass
 class Sshd:
-    """One sshd. `spec()` is the worker that it is; extra lines go into its configuration."""
+    """One sshd, once started. `spec()` is the worker that it is; `lines` come first in its configuration."""
 
     account: Account
     max_sessions: int = 10
     forced: str | None = None
     password: bool = False
+    accept_env: bool = True
+    sftp: str = "internal-sftp"
     lines: tuple[str, ...] = ()
     port: int = 0
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sshd-", dir="/tmp")))
@@ -80,7 +82,6 @@ class Sshd:
         public = self.account.key.with_suffix(".pub").read_text()
         (self.folder / "authorized_keys").write_text(option + public)
         self.know()
-        self.start()
 
     def know(self) -> None:
         """Write the known_hosts file that knows this host's key."""
@@ -115,10 +116,10 @@ class Sshd:
                     "UsePAM no",
                     f"PasswordAuthentication {'yes' if self.password else 'no'}",
                     "KbdInteractiveAuthentication no",
-                    "Subsystem sftp internal-sftp",
+                    f"Subsystem sftp {self.sftp}",
                     f"MaxSessions {self.max_sessions}",
                     "MaxStartups 200:30:400",
-                    "AcceptEnv TRACEPARENT",
+                    f"AcceptEnv {'TRACEPARENT' if self.accept_env else 'LANG'}",
                     "PrintMotd no",
                     "",
                 )
@@ -153,7 +154,7 @@ class Sshd:
 
     def leftovers(self) -> list[str]:
         """The folders that commands have left under `remote_dir`."""
-        return sorted(path.name for path in self.remote_dir.iterdir()) if self.remote_dir.exists() else []
+        return names(self.remote_dir) if self.remote_dir.exists() else []
 
     def stop(self) -> None:
         """End it with its connections."""
@@ -174,6 +175,11 @@ def _below(parent: int, user: str) -> list[int]:
         parents = {int(pid) for pid, of, name in rows if int(of) in parents and name.startswith("sshd")}
         found += parents
     return found
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def make_key(path: Path, *options: str) -> Path:

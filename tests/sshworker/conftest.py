@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sshd import Account, Sshd, account
+from tests.parts import need
+from tests.sshd import WRAPPER, Account, Sshd, account
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +27,10 @@ def start_sshd(worker_account: Account) -> Iterator[Callable[..., Sshd]]:
     started: list[Sshd] = []
 
     def start(**options: Any) -> Sshd:
-        started.append(Sshd(worker_account, **options))
-        return started[-1]
+        sshd = Sshd(worker_account, **options)
+        started.append(sshd)
+        sshd.start()
+        return sshd
 
     yield start
     for sshd in started:
@@ -35,3 +41,33 @@ def start_sshd(worker_account: Account) -> Iterator[Callable[..., Sshd]]:
 def sshd(start_sshd: Callable[..., Sshd]) -> Sshd:
     """One worker as Debian would set it up."""
     return start_sshd()
+
+
+@pytest.fixture
+def forced(start_sshd: Callable[..., Sshd]) -> Sshd:
+    """A worker whose key may run the wrapper only, as documented."""
+    made = start_sshd()
+    target = made.account.folder / f"translation-worker-{made.port}.sh"
+    target.write_text(WRAPPER.read_text())
+    target.chmod(0o755)
+    forced = start_sshd(forced=f"{target} --allow tr sh sftp")
+    made.stop()
+    return forced
+
+
+@pytest.fixture
+def full_disk(sshd: Sshd) -> Iterator[Path]:
+    """A folder of the account on a file system of 64 KiB."""
+    need(os.geteuid() == 0, "a small file system needs root")
+    folder = sshd.account.folder / f"small-{sshd.port}"
+    folder.mkdir()
+    user = sshd.account.user
+    options = f"size=64k,mode=0700,uid={_uid(user)}"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=False)
+    need(mounted.returncode == 0, "this machine lets nobody mount")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def _uid(user: str) -> int:
+    return int(subprocess.run(["id", "-u", user], capture_output=True, check=True).stdout)
