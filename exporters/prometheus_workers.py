@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporters.prometheus_cells import Capped, Counter, Histogram, Table
 from exporters.prometheus_sessions import Samples
@@ -13,6 +13,15 @@ from translation_events.event import Event, WorkerInfo
 MAX_SEEN: Final = 20  # workers no configuration names: an event costs nothing, a series weeks of storage
 
 WorkerId = Callable[[WorkerInfo], "str | None"]
+
+
+class _Used(NamedTuple):
+    """The series of what one worker has processed: tokens and busy seconds of its two phases."""
+
+    prefill: Counter
+    decode: Counter
+    prefill_s: Counter
+    decode_s: Counter
 
 
 class WorkerSeries:
@@ -34,6 +43,7 @@ class WorkerSeries:
         self._durations = histograms["translation_worker_probe_duration_seconds"]
         self._tokens = counters["translation_worker_tokens_total"]
         self._busy = counters["translation_worker_busy_seconds_total"]
+        self._used: dict[str, _Used] = {}
         self._configured = frozenset(configured)
         self._worker_id = worker_id
         self._seen = Capped(MAX_SEEN)
@@ -57,11 +67,11 @@ class WorkerSeries:
             named = self._worker_id(WorkerInfo(name=usage.worker)) if usage.worker else by_event
             if named is None:
                 continue
-            label = self._label(named)
-            self._tokens.cell(label, "prefill").value += usage.input_tokens
-            self._tokens.cell(label, "decode").value += usage.output_tokens
-            self._busy.cell(label, "prefill").value += usage.prefill_s or 0.0
-            self._busy.cell(label, "decode").value += usage.decode_s or 0.0
+            cells = self._used.get(label := self._label(named)) or self._first_use(label)
+            cells.prefill.value += usage.input_tokens
+            cells.decode.value += usage.output_tokens
+            cells.prefill_s.value += usage.prefill_s or 0.0
+            cells.decode_s.value += usage.decode_s or 0.0
 
     def read(self, state: Snapshot) -> Samples:
         """The gauges of the workers that have series; a worker beyond the bound has none."""
@@ -91,6 +101,16 @@ class WorkerSeries:
             (labels, gpu.memory_total_bytes) for labels, gpu in gpus if gpu.memory_total_bytes is not None
         ]
         return samples
+
+    def _first_use(self, label: str) -> _Used:
+        tokens, busy = self._tokens, self._busy
+        cells = self._used[label] = _Used(
+            tokens.cell(label, "prefill"),
+            tokens.cell(label, "decode"),
+            busy.cell(label, "prefill"),
+            busy.cell(label, "decode"),
+        )
+        return cells
 
     def _label(self, worker: str) -> str:
         return worker if worker in self._configured else self._seen.label(worker)

@@ -158,11 +158,14 @@ def _fold_state(
         attempt.step = step
         if step not in attempt.open_steps and len(attempt.open_steps) < MAX_OPEN_STEPS:
             attempt.open_steps[step] = OpenStep(at, stored.seq)
-    worker = event.worker
+    worker, data = event.worker_info, event.data
+    if data is not None:
+        if worker is None:
+            worker = data.worker_info
+        if data.engine is not None or data.model is not None:
+            _fold_names(attempt, data)
     if worker is not None:
         _fold_worker(attempt, worker)
-    if event.data is not None:
-        _fold_data(attempt, event.data)
     if event.usage is not None:
         _fold_usage(attempt, event)
     if event.traceparent is not None:
@@ -187,8 +190,8 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
     elif _completes(attempt, event):
         attempt.progress = 100.0
     data = event.data
-    if data is not None and (resumed := _count(data.items_resumed)) is not None:
-        attempt.items_resumed = max(attempt.items_resumed, resumed)
+    if data is not None and data.items_resumed is not None:
+        attempt.items_resumed = max(attempt.items_resumed, _count(data.items_resumed) or 0)
     done = _items_done(attempt, event)
     if done is None:
         return
@@ -201,13 +204,14 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
     received_at, times = stored.received_at, attempt.item_seconds
     each = max(0.0, received_at - attempt.last_item_received) / new
     times += [each] * min(new, NEWEST_ITEMS)
-    del times[:-NEWEST_ITEMS]
+    if len(times) > NEWEST_ITEMS:
+        del times[:-NEWEST_ITEMS]
     attempt.last_item_received = received_at
 
 
 def _items_done(attempt: Attempt, event: Event) -> int | None:
     total, item = attempt.total_items, event.current_item
-    done = _count(event.data.items_done) if event.data is not None else None
+    done = None if event.data is None or event.data.items_done is None else _count(event.data.items_done)
     if done is None and isinstance(item, int):
         done = _count(item)
     if done is None and isinstance(item, str) and (digits := item[len(item.rstrip("0123456789")) :]):
@@ -244,7 +248,7 @@ def _fold_worker(attempt: Attempt, worker: WorkerInfo) -> None:
     attempt.model = attempt.model or worker.model
 
 
-def _fold_data(attempt: Attempt, data: EventData) -> None:
+def _fold_names(attempt: Attempt, data: EventData) -> None:
     if isinstance(data.engine, str):
         attempt.engine = data.engine[:256]
     if isinstance(data.model, str):
