@@ -166,6 +166,7 @@ class _Server:
         await self.connections.goodbye()
 
     def _tell_log_state(self, since: float | None) -> None:
+        self._stats = self._stats._replace(unavailable_since=since)  # the metrics need not wait for the next
         if since is None:
             log.info("event log can be written again")
             self.relay.tell_all(control_frame({"type": "log_available"}), until_revoked=False)

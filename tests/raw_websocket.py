@@ -95,8 +95,10 @@ class RawWebSocket:
         return first & 0x0F, payload
 
     async def message(self) -> Any:
-        """The next text message as JSON."""
-        opcode, payload = await self.frame()
+        """The next text message as JSON; pings before it are answered."""
+        while (received := await self.frame())[0] == PING:
+            self.send(received[1], first=0x80 | PONG)
+        opcode, payload = received
         assert opcode == TEXT, (opcode, payload[:200])
         return orjson.loads(payload)
 
