@@ -124,6 +124,7 @@ class Webhook:
         self.url = url
         self.notes: list[dict[str, Any]] = []
         self.authorization: set[str | None] = set()
+        self.queries: list[str] = []
 
     def about(self, alertname: str) -> list[tuple[str, int]]:
         """(status, number of alerts) of each note about that alert."""
@@ -142,6 +143,7 @@ async def webhook() -> AsyncIterator[Webhook]:
 
     async def take(request: web.Request) -> web.Response:
         received.authorization.add(request.headers.get("Authorization"))
+        received.queries.append(request.query_string)
         received.notes.append(orjson.loads(await request.read()))
         return web.Response()
 
