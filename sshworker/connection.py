@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -36,6 +37,7 @@ class Connection:
 
     Many may use it at once; whoever needs it first opens it, and all others wait for the same attempt. The
     next use after a loss reopens it. What ran over a lost connection fails with LOST, and is not repeated.
+    Leave the block in the task that entered it.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -49,6 +51,8 @@ class Connection:
         self._warned = False
 
     async def __aenter__(self) -> Self:
+        # asyncssh logs each command line at INFO, with the values in it.
+        asyncssh.set_log_level(logging.WARNING)
         await self._tasks.__aenter__()
         return self
 

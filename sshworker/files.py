@@ -36,6 +36,12 @@ async def remote_folder(connection: Connection) -> AsyncIterator[str]:
             connection.spec.remote_dir, attrs=asyncssh.SFTPAttrs(permissions=0o700), exist_ok=True
         )
         await sftp.mkdir(path, asyncssh.SFTPAttrs(permissions=0o700))
+        base, made = await sftp.lstat(connection.spec.remote_dir), await sftp.lstat(path)
+        # In /tmp anybody can be first, and could exchange the folder under our feet.
+        if base.uid != made.uid or base.type != asyncssh.FILEXFER_TYPE_DIRECTORY:
+            await sftp.rmdir(path)
+            words = f"{connection.spec.remote_dir} belongs to another user"
+            raise WorkerError(Failure.INTERNAL, words, worker=connection.spec.id)
     try:
         yield path
     finally:

@@ -87,6 +87,11 @@ class HostKeyCheck(asyncssh.SSHClient):
         self.presented = key
         return self._fingerprint is not None and key.get_fingerprint() == self._fingerprint
 
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """A new attempt: what the one before came to is forgotten."""
+        self.is_lost = False
+        self.lost = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why the connection went away; asyncssh tells nobody else."""
         self.is_lost = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -224,14 +225,16 @@ def test_values_cannot_leave_their_word() -> None:
         fill("x {v}", {"v": "a\0"})
 
 
-async def test_values_arrive_as_they_are(sshd: Sshd) -> None:
-    """Through sshd and two shells."""
+async def test_values_arrive_as_they_are(sshd: Sshd, caplog: pytest.LogCaptureFixture) -> None:
+    """Through sshd and two shells, and into no log."""
+    caplog.set_level(logging.INFO)
     odd = "a'b\"c$(id)`id`\\ * ~ {x} %41 \n š; rm -rf /"
     async with Connection(sshd.spec()) as connection:
         result = await run(
             connection, "printf '%s\\n' {v}", values={"v": odd}, timeout_s=5, allowed=("printf",)
         )
     assert result.stdout == odd + "\n"
+    assert "translation-worker" not in caplog.text
 
 
 async def test_each_command_has_a_folder_of_its_own(sshd: Sshd) -> None:

@@ -259,6 +259,7 @@ async def test_a_pinned_fingerprint_may_be_of_any_of_the_hosts_keys(
     sshd = start_sshd(lines=(f"HostKey {rsa}",))
     async with Connection(sshd.spec(host_key=fingerprint(rsa))) as connection:
         assert await upper(connection) == "A\n"
+        assert connection.is_open
 
 
 async def test_a_pin_that_does_not_fit_is_told(sshd: Sshd, tmp_path: Path) -> None:

@@ -85,6 +85,17 @@ async def test_a_full_disk_is_told_and_nothing_half_stays(sshd: Sshd, book: Path
         assert names(full_disk) == []
 
 
+async def test_a_folder_of_somebody_else_is_not_used(sshd: Sshd) -> None:
+    """In /tmp anybody can be first."""
+    shared = sshd.account.folder / f"shared-{sshd.port}"
+    shared.mkdir()
+    shared.chmod(0o777)
+    async with Connection(sshd.spec(remote_dir=str(shared))) as connection:
+        error = await failure_of(_enter(connection))
+    assert error.detail == f"{shared} belongs to another user"
+    assert names(shared) == []
+
+
 async def test_a_missing_file_is_told_and_nothing_half_stays(sshd: Sshd, tmp_path: Path) -> None:
     """What stood there before stays as it was."""
     target = tmp_path / "result.txt"
