@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from dashboards.grafana.board import OVERVIEW_UID, Row, board, monitor_link, to_monitor, to_session
 from dashboards.grafana.objectives import budget_left
 from dashboards.grafana.panels import BLUE, GREEN, GREY, ORANGE, RED, YELLOW, graph, number
-from dashboards.grafana.queries import Query, increase, of, quantile, quantiles, rate, share, total
+from dashboards.grafana.queries import HIT, Query, increase, of, quantile, quantiles, rate, share, total
 from dashboards.grafana.tables import Column, LabelColumn, rows
 
 STATES: Final = {"running": BLUE, "stalled": ORANGE}
@@ -21,6 +21,7 @@ RESULTS: Final = {
     "lost": "purple",
     "cancelled": GREY,
 }
+_LOOKUPS: Final = "translation_cache_lookups_total"
 _ID_OF_LINE: Final = "__field.labels.session_id"
 _DELIVERIES: Final = "translation_relay_latency_seconds"
 # A rule that sums has no job in its alerts: ours are known by their names.
@@ -214,6 +215,18 @@ def _delivery() -> list[Panel]:
             limits={1: RED},
         ),
         graph(
+            "Model request time",
+            "How long requests to models take, as producers report it.",
+            "s",
+            *quantiles("translation_llm_request_duration_seconds", shares=(0.5, 0.95)),
+        ),
+        graph(
+            "Session duration",
+            "From the first event to the last, of the sessions that have just ended.",
+            "s",
+            *quantiles("translation_session_duration_seconds", shares=(0.5, 0.95)),
+        ),
+        graph(
             "Tokens",
             "Tokens sent to and received from models per second.",
             "cps",
@@ -225,6 +238,13 @@ def _delivery() -> list[Panel]:
             "currencyUSD",
             Query(f"3600 * {rate('translation_llm_cost_usd_total', by='model')}", "{{model}}"),
             stacked=True,
+        ),
+        graph(
+            "Cache hits",
+            "The share of lookups in the producers' caches that found a translation.",
+            "percentunit",
+            Query(f"{rate(_LOOKUPS, HIT)} / {rate(_LOOKUPS)}", "hits"),
+            top=1,
         ),
         rows(
             "Alerts firing",

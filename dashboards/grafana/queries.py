@@ -11,6 +11,7 @@ from typing import Final
 
 HERE: Final = 'job=~"$job", instance=~"$instance"'
 WORKER: Final = 'worker=~"$worker"'
+HIT: Final = 'result="hit"'
 SESSION: Final = 'session_id=~"$session"'
 RATE_INTERVAL: Final = "$__rate_interval"
 
@@ -64,6 +65,11 @@ def rate_like_session(metric: str, same: str, *, by: str) -> str:
     labels = ", ".join(dict.fromkeys(("job", "instance", same, by)))
     like = f"on (job, instance, {same}) {of('translation_session_info', SESSION)}"
     return f"sum by ({by}) ({rate(metric, by=labels)} and {like})"
+
+
+def quantile_like_session(share: float, histogram: str, same: str) -> str:
+    """A quantile over observations whose label `same` has the chosen session's value."""
+    return f"histogram_quantile({share}, {rate_like_session(f'{histogram}_bucket', same, by='le')})"
 
 
 def _by(labels: str) -> str:

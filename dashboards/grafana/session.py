@@ -16,7 +16,17 @@ from dashboards.grafana.board import (
     to_monitor,
 )
 from dashboards.grafana.panels import BLUE, GREEN, ORANGE, YELLOW, graph, number
-from dashboards.grafana.queries import HERE, SESSION, Query, of, rate, rate_like_session
+from dashboards.grafana.queries import (
+    HERE,
+    HIT,
+    SESSION,
+    Query,
+    of,
+    quantile,
+    quantile_like_session,
+    rate,
+    rate_like_session,
+)
 from dashboards.grafana.tables import Column, LabelColumn, rows
 from dashboards.grafana.traces import session_spans, trace
 
@@ -47,7 +57,7 @@ def dashboard() -> Dashboard:
         "One session: how far, how fast, what went wrong, and its trace.",
         [
             Row("This session", [*_now(), _about(), *_course()]),
-            Row("Its work", _work()),
+            Row("Its work", [*_work(), *_requests()]),
             Row("Its trace", _traces()),
         ],
         variables=[session, trace_id.hide(VariableHide.HIDE_VARIABLE)],
@@ -141,14 +151,14 @@ def _work() -> list[Panel]:
         ),
         graph(
             "Steps",
-            "How long completed steps took on average, by step, of all sessions; this one's are in its trace "
-            "below.",
+            "How long completed steps took, by step, of all sessions; this one's are in its trace below.",
             "s",
             Query(
                 f"{rate('translation_step_duration_seconds_sum', by='step')}"
                 f" / {rate('translation_step_duration_seconds_count', by='step')}",
-                "{{step}}",
+                "{{step}} mean",
             ),
+            Query(quantile(0.95, "translation_step_duration_seconds", by="step"), "{{step}} p95"),
         ),
         graph(
             "Errors",
@@ -186,6 +196,31 @@ def _work() -> list[Panel]:
                 "{{result}}",
             ),
             stacked=True,
+        ),
+    ]
+
+
+def _requests() -> list[Panel]:
+    duration = "translation_llm_request_duration_seconds"
+    lookups = "translation_cache_lookups_total"
+    return [
+        graph(
+            "Model request time",
+            f"How long requests to this session's model take. {_OTHERS.format('model')}",
+            "s",
+            *(
+                Query(quantile_like_session(share, duration, "model"), f"p{share * 100:g}")
+                for share in (0.5, 0.95)
+            ),
+            width=12,
+        ),
+        graph(
+            "Cache hits",
+            "The share of lookups in the producers' caches that found a translation, over all sessions.",
+            "percentunit",
+            Query(f"{rate(lookups, HIT)} / {rate(lookups)}", "hits"),
+            top=1,
+            width=12,
         ),
     ]
 
