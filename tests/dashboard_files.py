@@ -63,7 +63,7 @@ def targets(kind: str = "prometheus") -> Iterator[Target]:
                 yield Target(board, panel, target)
 
 
-def annotations() -> Iterator[Target]:
+def marks() -> Iterator[Target]:
     """Every query that marks something in the graphs."""
     for board in BOARDS:
         for mark in board["annotations"]["list"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard_files import BOARDS, Target, annotations, selectors, targets
+from tests.dashboard_files import BOARDS, Target, marks, selectors, targets
 from tests.dashboards.conftest import Stage
 from tests.otlp_receiver import attributes_of
 
@@ -73,7 +73,7 @@ async def answer(stage: Stage, target: Target) -> list[dict[str, Any]]:
 
 async def test_every_query_returns_data(stage: Stage) -> None:
     """Every panel returns data against a real Prometheus that scraped the real service."""
-    asked = {target.name: target for target in (*targets(), *annotations())}
+    asked = {target.name: target for target in (*targets(), *marks())}
     assert AWAITING.keys() <= asked.keys()
     missing = asked.keys() - AWAITING.keys()
     until = time.monotonic() + WITHIN_S
@@ -88,7 +88,7 @@ async def test_every_query_returns_data(stage: Stage) -> None:
 async def test_lines_are_named_by_labels_that_come_back(stage: Stage) -> None:
     """A legend says something: each label in it has a value in every series of the answer."""
     await stage.play()
-    for target in (*targets(), *annotations()):
+    for target in (*targets(), *marks()):
         wanted = re.findall(r"{{(\w+)}}", target.target["legendFormat"])
         for series in await answer(stage, target):
             assert all(series["metric"].get(label) for label in wanted), (target.name, series["metric"])

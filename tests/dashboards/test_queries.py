@@ -8,7 +8,7 @@ import pytest
 
 from exporters.prometheus_families import FAMILIES
 from exporters.prometheus_family import Family, FamilyType
-from tests.dashboard_files import BOARDS, Target, annotations, selectors, targets
+from tests.dashboard_files import BOARDS, Target, marks, selectors, targets
 
 SUFFIXES = {FamilyType.HISTOGRAM: ("_bucket", "_count", "_sum")}
 EXPOSED: dict[str, Family] = {
@@ -26,7 +26,7 @@ OTHERS = PROCESS_COUNTERS | PROCESS_GAUGES | {"up", "ALERTS"}
 COUNTING = {"rate", "increase"}
 # An increase over a fixed window shows that window, and its panel or legend says so.
 WINDOWS = {"15m": "15 min", "30d": "30 days", "5m": "5m", "1h": "1h", "6h": "6h", "1d": "1d", "3d": "3d"}
-QUERIES = [pytest.param(target, id="/".join(target.name)) for target in (*targets(), *annotations())]
+QUERIES = [pytest.param(target, id="/".join(target.name)) for target in (*targets(), *marks())]
 
 
 @pytest.mark.parametrize("target", QUERIES)
