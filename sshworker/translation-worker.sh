@@ -10,7 +10,7 @@
 #
 # As a forced command, in ~/.ssh/authorized_keys (the programs after --allow, and no others, may be asked for;
 # "sftp" among them allows file transfer; allow only programs that are harmless with any argument):
-#     restrict,port-forwarding,command="/home/me/translation-worker.sh --allow apertium sftp" ssh-ed25519 ...
+#     restrict,port-forwarding,command="/usr/local/bin/translation-worker.sh --allow apertium sftp" ssh-ed25519 ...
 #
 # A process group of its own is made by setsid, else by perl, else by the shell's job control (`set -m`: bash,
 # which is macOS's sh). With none of them only the program itself is ended, not what it started.

@@ -157,3 +157,14 @@ async def test_closing_ends_all_that_passes_through(sshd: Sshd) -> None:
             answer.close()
         names = {task.get_name() for task in asyncio.all_tasks() - before}
         assert not {name for name in names if name.startswith("ssh")}
+
+
+async def test_a_forced_command_leaves_the_tunnel_open(forced: Sshd) -> None:
+    """`restrict,port-forwarding,command=…`, as documented."""
+    async with (
+        engine() as url,
+        Connection(forced.spec()) as connection,
+        Tunnel(connection, url) as tunnel,
+        aiohttp.ClientSession() as session,
+    ):
+        assert await echo(session, tunnel, b"x") == b"x"
