@@ -139,6 +139,7 @@ def _sessions() -> Panel:
             Column(Query(by_session.format(of("translation_session_eta_seconds")), "Time left"), "s"),
             Column(Query(f"time() - {last_event}", "Last event ago"), "s"),
         ],
+        first="Last event ago",
         width=16,
     )
 
@@ -147,9 +148,10 @@ def _progress() -> list[Panel]:
     return [
         graph(
             "Progress",
-            "How much of each session is done; a line ends 15 minutes after its session.",
+            "How much of each unfinished session is done; a line ends 15 minutes after its session.",
             "percentunit",
-            Query(f"max by (session_id) ({of('translation_session_progress_ratio')})", "{{session_id}}"),
+            # With the finished ones there were up to 200 lines, nearly all at the top.
+            Query(f"max by (session_id) ({of('translation_session_progress_ratio')}) < 1", "{{session_id}}"),
             top=1,
             links=(to_session(_ID_OF_LINE), to_monitor(_ID_OF_LINE)),
         ),

@@ -203,10 +203,9 @@ def _process() -> list[Panel]:
         ),
         graph(
             "File descriptors",
-            "Descriptors in use and allowed; each connection takes one.",
+            "Descriptors in use; each connection takes one. A line that only rises is a leak.",
             "none",
             Query(total("process_open_fds"), "open"),
-            Query(total("process_max_fds"), "allowed"),
             width=6,
         ),
         rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import table
+from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, Panel
 
 from dashboards.grafana.panels import REF_IDS, asked, data_link, framed
@@ -35,12 +35,13 @@ def rows(
     labels: Sequence[LabelColumn],
     values: Sequence[Column],
     *,
+    first: str = "",
     width: int = 24,
     height: int = 8,
 ) -> Panel:
     """A table with a row for each value of the first of `labels`, by which the queries are joined.
 
-    The other labels are those of the first query.
+    The other labels are those of the first query. Rows ascend by the column `first`.
     """
     panel = framed(table.Panel(), title, description, "none", width, height).no_value("–").show_header(True)
     # Grafana's own names: a lone query's values are "Value", those of several are told apart by their letter.
@@ -60,6 +61,8 @@ def rows(
     joined = {"byField": labels[0].label, "mode": "outer"}
     panel = panel.with_transformation(DataTransformerConfig(id_val="joinByField", options=joined))
     panel = panel.with_transformation(DataTransformerConfig(id_val="organize", options=organized))
+    if first:
+        panel = panel.sort_by([common.TableSortByFieldState().display_name(first).desc(False)])
     for column in values:
         if column.unit:
             unit = DynamicConfigValue(id_val="unit", value=column.unit)

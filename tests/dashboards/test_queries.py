@@ -17,7 +17,6 @@ EXPOSED: dict[str, Family] = {
 # Exposed on Linux by the client library; the scrape's own; Prometheus's view of its rules.
 PROCESS_COUNTERS = {"process_cpu_seconds_total"}
 PROCESS_GAUGES = {
-    "process_max_fds",
     "process_open_fds",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
