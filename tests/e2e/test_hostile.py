@@ -112,7 +112,6 @@ async def _survives(tmp_path: Path, count: int) -> None:
     watcher: RawWebSocket | None = None
     try:
         counted: Counter[str] = Counter()
-        watcher = await RawWebSocket.connect(monitor.port, "role=viewer")
         resident: list[int] = []
         for part in range(5):
             frames = iter(range(count * part // 5, count * (part + 1) // 5))
@@ -134,6 +133,7 @@ async def _survives(tmp_path: Path, count: int) -> None:
         ws = await RawWebSocket.connect(monitor.port, "role=publisher&ack=1")
         ws.send(orjson.dumps(event(id="well meant")))
         assert await ws.message() == {"type": "ack", "id": "well meant", "seq": 1}
+        watcher = await RawWebSocket.connect(monitor.port, "role=viewer&after=0")
         assert (await watcher.message())["seq"] == 1
         ws.abort()
     finally:
