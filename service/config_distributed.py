@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,22 @@ _SECRET_WORDS: Final = ("key", "secret", "password", "token")
 _Places = Annotated[int, Meta(ge=1, le=10_000)]
 
 
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What translates on a worker: a server with OpenAI's API, or a command."""
+
+    kind: Literal["openai", "command"]
+    url: str | None = None
+    command: str | None = None
+    model: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says what its kind needs: an http(s) URL, or a command."""
+        if self.kind == "command":
+            return bool(self.command and self.command.strip()) and self.url is None
+        return bool(self.url and self.url.startswith(("http://", "https://"))) and self.command is None
+
+
 class WorkerConfig(msgspec.Struct, frozen=True):
     """An SSH worker; its key under `distributed.workers` is its id."""
 
@@ -29,6 +45,42 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     password: Annotated[
         Secret | None,
         Setting(help="The SSH password; a key is better.", env="SSH_WORKER_PASSWORD", is_secret=True),
+    ] = None
+    key_file: Annotated[
+        tuple[str, ...],
+        Setting(
+            help="Private key file, or a list of them (an old and a new one while keys are rotated); without "
+            "it the agent and the usual files in `~/.ssh` are tried.",
+            env="SSH_WORKER_KEY_FILE",
+            normalise=lambda files: [files] if isinstance(files, str) else files,
+            allowed="the path of a private key, or a list of paths",
+        ),
+    ] = ()
+    passphrase_file: Annotated[
+        str | None,
+        Setting(help="File with the passphrase of the keys.", env="SSH_WORKER_PASSPHRASE_FILE"),
+    ] = None
+    host_key: Annotated[
+        str | None,
+        Setting(
+            help="The host's public key, or its `SHA256:…` fingerprint; without it `known_hosts` decides.",
+            env="SSH_WORKER_HOST_KEY",
+        ),
+    ] = None
+    jump: Annotated[
+        str | None, Setting(help="Host to go through: `user@host:port`.", env="SSH_WORKER_JUMP")
+    ] = None
+    ssh_config: Annotated[
+        bool, Setting(help="Let `~/.ssh/config` fill in what is not given here; `host` may be an alias.")
+    ] = False
+    engine: Annotated[
+        EngineConfig | None,
+        Setting(
+            help="What translates there; without it the worker is only watched.",
+            check=lambda engine: engine is None or engine.is_complete,
+            allowed='{"kind": "openai", "url": "http://127.0.0.1:8080/v1", "model": …} or '
+            '{"kind": "command", "command": "apertium -u {source}-{target}"}',
+        ),
     ] = None
     max_capacity: Annotated[_Places | None, Setting(help="Jobs at a time.")] = None
     enabled: Annotated[bool, Setting(help="Whether it is used.")] = True
@@ -41,27 +93,25 @@ class WorkerConfig(msgspec.Struct, frozen=True):
 class DistributedConfig(msgspec.Struct, frozen=True):
     """SSH workers. Times are seconds."""
 
-    enabled: Annotated[bool, Setting(help="Whether SSH workers are used.", in_force=False)] = False
+    enabled: Annotated[bool, Setting(help="Whether SSH workers are probed and used.")] = False
     workers: Annotated[
         dict[str, WorkerConfig],
         Setting(
             help="The workers by id. The variables `SSH_WORKER_HOST`, `_PORT`, `_USER`, `_PASSWORD` and "
-            "`_REMOTE_DIR` make or change the worker `default`.",
-            in_force=False,
+            "`_REMOTE_DIR`, `_KEY_FILE`, `_PASSPHRASE_FILE`, `_HOST_KEY` and `_JUMP` make or change the "
+            "worker `default`.",
         ),
     ] = {}
-    ssh_timeout: Annotated[
-        float, Meta(gt=0), Setting(help="Limit for connecting.", is_duration=True, in_force=False)
-    ] = 30.0
-    ssh_max_retries: Annotated[
-        int, Meta(ge=0, le=100), Setting(help="Further tries to connect.", in_force=False)
-    ] = 3
+    ssh_timeout: Annotated[float, Meta(gt=0), Setting(help="Limit for connecting.", is_duration=True)] = 30.0
+    ssh_max_retries: Annotated[int, Meta(ge=0, le=100), Setting(help="Further tries to connect.")] = 3
     health_check_interval: Annotated[
-        float, Meta(gt=0), Setting(help="Time between two probes.", is_duration=True, in_force=False)
+        float, Meta(gt=0), Setting(help="Time between two probes.", is_duration=True)
     ] = 30.0
-    max_remote_instances: Annotated[
-        int, Meta(ge=1, le=10_000), Setting(help="Workers at most.", in_force=False)
-    ] = 20
+    max_remote_instances: Annotated[int, Meta(ge=1, le=10_000), Setting(help="Workers at most.")] = 20
+    known_hosts: Annotated[
+        str,
+        Setting(help="Where the keys of the hosts stand that may be trusted.", env="MONITOR_KNOWN_HOSTS"),
+    ] = "~/.ssh/known_hosts"
 
 
 class TranslationConfig(msgspec.Struct, frozen=True):
@@ -91,9 +141,11 @@ def read_distributed(sources: Sources) -> DistributedConfig:
     if sources.environ.get("SSH_WORKER_HOST"):
         workers = {DEFAULT_WORKER: {}, **workers}
         given.setdefault("enabled", True)
-    if workers:
-        sources.without_effect("distributed.workers")
     config = sources.build(DistributedConfig, "distributed", given)
+    if workers and not config.enabled:
+        sources.warn(
+            "distributed.workers are configured but distributed.enabled is false: nobody probes or uses them."
+        )
     if len(workers) > config.max_remote_instances:
         raise ConfigError(
             f"distributed.workers has {len(workers)} workers; allowed: {config.max_remote_instances} "
