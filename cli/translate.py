@@ -19,6 +19,7 @@ from rich.console import Console
 
 from cli.display import duration
 from cli.options import add_monitor_option
+from cli.resume import claimed_progress, say_how_to_resume
 from cli.translate_view import TranslateView
 from exporters.tracing_live import live_provider
 from translation_events import ErrorType, Publisher
@@ -30,6 +31,8 @@ from translator.engines.choice import Chosen, EngineName, choose_engine, open_en
 from translator.engines.engine import EngineUnavailable
 from translator.engines.languages import language
 from translator.output import Job, plan
+from translator.progress import Progress
+from translator.progress_folder import AlreadyRunning, ProgressUnavailable
 from translator.report import Emitter, Report, Tee
 from translator.translation import Outcome, Translation, TranslationFailed
 
@@ -60,8 +63,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--model", help="model of the llm engine; default: the endpoint's first")
     parser.add_argument(
-        "--session-id", metavar="ID", help="name of the session on the monitor; default: a new one"
-    )
+        "--session-id", metavar="ID",
+        help="name of the session on the monitor; default: a new one, or with --resume the earlier run's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on where an earlier run of the same work stopped; engine and model may be others",
+    )  # fmt: skip
     parser.add_argument(
         "--concurrency", type=_count, default=DEFAULT_CONCURRENCY, metavar="N",
         help=f"segments with the engine at a time ({DEFAULT_CONCURRENCY})",
@@ -79,24 +87,38 @@ def run(args: argparse.Namespace) -> int:
     if languages[0] == languages[1]:
         raise ConfigError(f"--from and --to are both {languages[0]}; there is nothing to translate")
     jobs = plan(args.input, args.output)
-    session_id = args.session_id or f"translate-{new_event_id()}"
-    try:
-        check_session_id(session_id)
-    except InvalidEvent as error:
-        raise ConfigError(f"--session-id: {error.detail}") from error
+    if args.session_id:
+        try:
+            check_session_id(args.session_id)
+        except InvalidEvent as error:
+            raise ConfigError(f"--session-id: {error.detail}") from error
     if args.model and args.engine not in (None, EngineName.LLM):
         raise ConfigError(f"--model is for the llm engine; {args.engine} has none")
     console = Console(stderr=True, soft_wrap=True)
     with _spans(os.environ), contextlib.ExitStack() as open_until_end:
+        try:
+            progress = open_until_end.enter_context(
+                claimed_progress(jobs, languages, console, resume=args.resume)
+            )
+        except (AlreadyRunning, ProgressUnavailable) as error:
+            _complain(error.detail)
+            return 1
+        session_id = args.session_id or (args.resume and progress and progress.session_id)
+        session_id = session_id or f"translate-{new_event_id()}"
+        if progress is not None:
+            progress.session_id = session_id
         emitters: list[Emitter] = []
         publisher = _publisher(args, session_id, console)
         if publisher is not None:
             emitters.append(open_until_end.enter_context(publisher))
         try:
-            return asyncio.run(_translate(args, jobs, languages, emitters, console))
+            code = asyncio.run(_translate(args, jobs, languages, emitters, progress, console))
         except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
             console.print("Interrupted; no file is left half written.")
-            return INTERRUPTED
+            code = INTERRUPTED
+        if code:
+            say_how_to_resume(progress, console)
+        return code
 
 
 async def _translate(
@@ -104,6 +126,7 @@ async def _translate(
     jobs: Sequence[Job],
     languages: tuple[str, str],
     emitters: Sequence[Emitter],
+    progress: Progress | None,
     console: Console,
 ) -> int:
     _cancel_on_sigterm()
@@ -128,6 +151,7 @@ async def _translate(
             outcome = await Translation(
                 jobs, engine, Tee(*emitters, view),
                 source=source, target=target, concurrency=args.concurrency, pace_s=args.pace,
+                progress=progress,
             ).run()  # fmt: skip
     except TranslationFailed as error:
         _complain(error.detail)
@@ -189,14 +213,23 @@ def _cancel_on_sigterm() -> None:
 
 
 def _summarise(console: Console, outcome: Outcome, statement: str) -> None:
-    done = outcome.segments - outcome.failed
+    left = outcome.segments - outcome.resumed
     for path in outcome.files:
         console.print(f"Wrote {path}", highlight=False, markup=False)
-    console.print(
-        f"{done} of {outcome.segments} segments translated in {duration(outcome.duration_s)} by {statement}.",
-        highlight=False,
-        markup=False,
-    )
+    if outcome.resumed:
+        made_by = ", ".join(outcome.resumed_from)
+        console.print(
+            f"{outcome.resumed} of {outcome.segments} segments were kept from an earlier run ({made_by}).",
+            highlight=False,
+            markup=False,
+        )
+    if left:
+        console.print(
+            f"{left - outcome.failed} of {left} segments translated in {duration(outcome.duration_s)} "
+            f"by {statement}.",
+            highlight=False,
+            markup=False,
+        )
     totals = outcome.totals
     if totals.requests:
         console.print(

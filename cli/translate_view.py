@@ -82,7 +82,9 @@ class TranslateView:
         if self._progress is not None:
             engine = f"{fields['data']['engine']} {fields['data']['model']}"
             self._bar = self._progress.add_task(
-                escape(printable(engine, 40)), total=fields.get("total_items") or 0
+                escape(printable(engine, 40)),
+                total=fields.get("total_items") or 0,
+                completed=fields["data"]["items_done"],
             )
 
     def _advance(self, fields: dict[str, Any], data: dict[str, Any]) -> None:

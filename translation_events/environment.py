@@ -20,6 +20,15 @@ def spool_dir() -> Path:
     """Where spools are kept: `MONITOR_SPOOL_DIR`, else beside the other state of the user."""
     if named := os.environ.get("MONITOR_SPOOL_DIR"):
         return Path(named).expanduser()
+    return _state_dir() / "spool"
+
+
+def translations_dir() -> Path:
+    """Where `translate` keeps what it has finished, so that `--resume` goes on from there."""
+    return _state_dir() / "translations"
+
+
+def _state_dir() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or ""
     home = Path(state) if Path(state).is_absolute() else Path("~/.local/state").expanduser()
-    return home / "translation-monitor" / "spool"
+    return home / "translation-monitor"

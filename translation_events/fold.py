@@ -45,6 +45,8 @@ MAX_WORKERS: Final = 32
 MAX_OPEN_STEPS: Final = 64
 ROUNDING: Final = 1e-6  # of an item: what a percentage loses on its way through a float
 MAX_ITEM_DIGITS: Final = 15  # exact in a double
+# This file runs once for every event, so it saves where it is cheap to. A named tuple's own constructor is
+# written in Python and takes 0.3 µs, three times as long as `tuple.__new__`.
 # Reaching an enum's member through its class costs more than comparing with it.
 _TRANSLATION: Final = Kind.TRANSLATION
 _CONVERSION: Final = Kind.CONVERSION
@@ -191,7 +193,11 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
         attempt.progress = 100.0
     data = event.data
     if data is not None and data.items_resumed is not None:
-        attempt.items_resumed = max(attempt.items_resumed, _count(data.items_resumed) or 0)
+        resumed = _count(data.items_resumed) or 0
+        if resumed > attempt.items_resumed:
+            attempt.items_resumed = resumed
+            # A killed run's session is still the same attempt: the hours in between are no item's.
+            attempt.last_item_received = stored.received_at
     done = _items_done(attempt, event)
     if done is None:
         return
@@ -200,7 +206,7 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
     attempt.items_done = max(before, done)
     if new <= 0:
         return
-    changes.append(ItemsDone(attempt.kind or _TRANSLATION, new))
+    changes.append(tuple.__new__(ItemsDone, (attempt.kind or _TRANSLATION, new)))
     received_at, times = stored.received_at, attempt.item_seconds
     each = max(0.0, received_at - attempt.last_item_received) / new
     times += [each] * min(new, NEWEST_ITEMS)

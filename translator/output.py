@@ -74,7 +74,7 @@ def write_whole(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _write_failed(path, error) from error
     finally:
@@ -92,7 +92,8 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make new names in `folder` survive a loss of power, where its file system can."""
     with contextlib.suppress(OSError):  # some file systems cannot; the file itself is safe
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -70,6 +70,7 @@ class Report:
     model: str
     total: int | None = None
     done: int = 0
+    resumed: int = 0
     failed: int = 0
     totals: Totals = field(default_factory=Totals)
 
@@ -89,7 +90,6 @@ class Report:
                 "files": list(files[:20]),
                 "source_language": source,
                 "target_language": target,
-                "items_resumed": 0,
             },
             **fields,
         )
@@ -98,6 +98,10 @@ class Report:
         """A step has begun."""
         kind = EventType.CONVERSION_STARTED if step is Step.CONVERSION else EventType.TRANSLATION_PROGRESS
         self._emit(kind, step=step, message=message)
+
+    def take_up(self, items: int) -> None:
+        """`items` segments were finished by an earlier run; told in each event, as any may be lost."""
+        self.resumed = self.done = items
 
     def file_done(self, step: Step, name: str, message: str) -> None:
         """A step is through with one file."""
@@ -186,6 +190,8 @@ class Report:
             "items_done": self.done,
             **(more or {}),
         }
+        if self.resumed:
+            fields["data"]["items_resumed"] = self.resumed
         if usages:
             fields["usage"] = [_plain(usage) for usage in usages]
         values = {

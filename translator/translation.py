@@ -24,13 +24,15 @@ from translator.documents import (
     format_of,
     parse,
     read_text,
-    restore,
 )
 from translator.engines.engine import HOPELESS, Engine, EngineError
 from translator.output import Job, prepare, write_whole
 from translator.pace import Pace
+from translator.progress import Progress, makers
+from translator.progress_record import Finished, source_hash
 from translator.report import Emitter, Report, Step, Totals
-from translator.segments import LostMarks, Segment
+from translator.segments import LostMarks
+from translator.worklist import Item, Worklist
 
 log = structlog.get_logger(__name__)
 
@@ -51,28 +53,25 @@ class TranslationFailed(MonitorError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A translation that ran through; `failed` of its `segments` kept their source text. Seconds."""
+    """A translation that ran through; `failed` of its `segments` kept their source text. Seconds.
+
+    `resumed` segments were taken from an earlier run, in which `resumed_from` had made them.
+    """
 
     files: Sequence[Path]
     segments: int
     failed: int
     totals: Totals
     duration_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A segment on its way: `number` counts over all files from 1, `file` is the job's place."""
-
-    number: int
-    file: int
-    segment: Segment
+    resumed: int = 0
+    resumed_from: Sequence[str] = ()
 
 
 class Translation:
     """One run over one or more documents. Use once: `outcome = await Translation(...).run()`.
 
-    `concurrency` segments are with the engine at a time, and at least `pace_s` seconds lie between two.
+    `concurrency` segments are with the engine at a time, and at least `pace_s` seconds lie between two. With
+    `progress` each segment is durable before it is told as done, and what an earlier run did is taken up.
     """
 
     def __init__(
@@ -85,6 +84,7 @@ class Translation:
         target: str,
         concurrency: int = 4,
         pace_s: float = 0.0,
+        progress: Progress | None = None,
     ) -> None:
         self._jobs = jobs
         self._engine = engine
@@ -93,8 +93,8 @@ class Translation:
         self._pace = Pace(pace_s)
         self._report = Report(emitter, engine.name, engine.model)
         self._step = Step.READING
-        self._restored: list[dict[str, str]] = [{} for _ in jobs]
         self._failures_in_a_row = 0
+        self._progress = progress
 
     async def run(self) -> Outcome:
         """Translate and write all. Raises: TranslationFailed, CancelledError; both are reported first."""
@@ -109,8 +109,9 @@ class Translation:
             self._report.started([job.source.name for job in self._jobs], *self._languages)
             try:
                 documents = await self._documents()
-                await self._translate(documents)
-                await self._generate(documents)
+                worklist = await asyncio.to_thread(Worklist, documents, self._progress)
+                await self._translate(worklist)
+                await self._generate(documents, worklist)
             except asyncio.CancelledError:
                 self._report.cancelled(self._step)
                 span.set_attribute(semconv.ERROR_TYPE, ErrorType.CANCELLED.value)
@@ -127,16 +128,29 @@ class Translation:
                 span.set_attribute(semconv.ERROR_TYPE, ErrorType.INTERNAL.value)
                 span.set_status(trace.StatusCode.ERROR)
                 raise
+            finally:
+                if self._progress is not None:
+                    self._progress.flush()
             span.set_attribute(semconv.ITEMS_DONE, self._report.done)
             span.set_attribute(semconv.ITEMS_FAILED, self._report.failed)
+            if worklist.resumed:
+                span.set_attribute(semconv.ITEMS_RESUMED, len(worklist.resumed))
         total, failed = self._report.total or 0, self._report.failed
         self._report.completed(
             f"Translated {total - failed} of {total} segments, {failed} failed"
             if failed
             else f"Translated {total} segments"
         )
+        if self._progress is not None and not failed:
+            self._progress.remove()
         return Outcome(
-            [job.output for job in self._jobs], total, failed, self._report.totals, time.monotonic() - began
+            files=[job.output for job in self._jobs],
+            segments=total,
+            failed=failed,
+            totals=self._report.totals,
+            duration_s=time.monotonic() - began,
+            resumed=len(worklist.resumed),
+            resumed_from=makers(worklist.resumed),
         )
 
     async def _documents(self) -> Sequence[Document]:
@@ -169,23 +183,32 @@ class Translation:
         self._report.step_completed(Step.CONVERSION, f"{self._report.total} segments to translate")
         return documents
 
-    async def _translate(self, documents: Sequence[Document]) -> None:
-        self._begin(Step.TRANSLATION, f"Translating {self._report.total} segments")
-        items = _items(documents)
+    async def _translate(self, worklist: Worklist) -> None:
+        left, total, resumed = len(worklist.left), worklist.total, len(worklist.resumed)
+        self._report.take_up(resumed)
+        if self._progress is not None:
+            self._progress.begin(total, resumed)
+        self._begin(
+            Step.TRANSLATION,
+            f"Translating {left} of {total} segments, the others are kept from an earlier run"
+            if resumed
+            else f"Translating {total} segments",
+        )
+        items = iter(worklist.left)
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in range(min(self._concurrency, self._report.total or 0)):
-                    group.create_task(self._lane(items), name=f"translation lane {lane}")
+                for lane in range(min(self._concurrency, left)):
+                    group.create_task(self._lane(items, worklist), name=f"translation lane {lane}")
         except* EngineError as several:
             raise _first(several) from several
-        self._report.step_completed(Step.TRANSLATION, f"Translated {self._report.done} segments")
+        self._report.step_completed(Step.TRANSLATION, f"Translated {self._report.done - resumed} segments")
 
-    async def _lane(self, items: Iterator[_Item]) -> None:
+    async def _lane(self, items: Iterator[Item], worklist: Worklist) -> None:
         for item in items:
             await self._pace.wait()
-            await self._translate_one(item)
+            await self._translate_one(item, worklist)
 
-    async def _translate_one(self, item: _Item) -> None:
+    async def _translate_one(self, item: Item, worklist: Worklist) -> None:
         segment, file = item.segment, self._jobs[item.file].source.name
         try:
             translation = await self._engine.translate(segment)
@@ -205,32 +228,35 @@ class Translation:
             return
         self._failures_in_a_row = 0
         try:
-            self._restored[item.file][segment.id] = restore(segment, translation.text)
+            worklist.put(item, translation.text)
         except LostMarks:
             self._report.segment_failed(
                 item.number, segment, file, ErrorType.BAD_OUTPUT, "markup was lost", translation.usages
             )
             return
+        if self._progress is not None:
+            worker = next((usage.worker for usage in reversed(translation.usages) if usage.worker), None)
+            entry = Finished(
+                id=segment.id,
+                source_hash=source_hash(segment),
+                text=translation.text,
+                engine=self._engine.name,
+                model=self._engine.model,
+                worker=worker,
+            )
+            await self._progress.keep(item.file, entry)
         self._report.segment_done(item.number, segment, file, translation.usages)
 
-    async def _generate(self, documents: Sequence[Document]) -> None:
+    async def _generate(self, documents: Sequence[Document], worklist: Worklist) -> None:
         self._begin(Step.GENERATION, f"Writing {_files(self._jobs)}")
-        for job, document, restored in zip(self._jobs, documents, self._restored, strict=True):
-            await asyncio.to_thread(write_whole, job.output, document.render(restored))
+        for file, (job, document) in enumerate(zip(self._jobs, documents, strict=True)):
+            await asyncio.to_thread(write_whole, job.output, document.render(worklist.restored(file)))
             self._report.file_done(Step.GENERATION, job.output.name, f"Wrote {job.output.name}")
         self._report.step_completed(Step.GENERATION, f"Wrote {_files(self._jobs)}")
 
     def _begin(self, step: Step, message: str) -> None:
         self._step = step
         self._report.step_begun(step, message)
-
-
-def _items(documents: Sequence[Document]) -> Iterator[_Item]:
-    number = 0
-    for file, document in enumerate(documents):
-        for segment in document.segments:
-            number += 1
-            yield _Item(number, file, segment)
 
 
 def _first(group: BaseExceptionGroup[EngineError]) -> EngineError:

@@ -172,7 +172,6 @@ def test_without_a_monitor_it_translates_and_says_so(environ: dict[str, str], tm
         (["in.md", "-o", "out.md", "--from", "en", "--to", "es", "--engine", "magic"], "magic"),
         (["in.md", "-o", "out.md", "--from", "en", "--to", "es", "--session-id", "a b"], "--session-id"),
         (["in.md", "-o", "out.md", "--from", "en", "--to", "es", "--concurrency", "0"], "1 to 64"),
-        (["in.md", "-o", "out.md", "--from", "en", "--to", "es", "--resume"], "--resume"),
         (
             ["in.md", "-o", "out.md", "--from", "en", "--to", "es", "--engine", "glossary", "--model", "m"],
             "llm",

@@ -327,6 +327,19 @@ def test_resumed_items_are_left_out_of_rates() -> None:
     assert life.attempt.item_seconds == [1.0]
 
 
+def test_the_time_between_a_killed_run_and_its_resumption_is_no_items() -> None:
+    """The same attempt goes on hours later: neither a rate nor the estimate sees the hours."""
+    life = told(("translation_started", {"total_items": 100}))
+    for n in range(1, 4):
+        life.tell("translation_progress", current_item=n)
+    resumed = {"items_done": 4, "items_resumed": 4}
+    assert items(life.tell("translation_progress", after_s=7200.0, data=resumed)) == 0
+    for n in range(5, 9):
+        assert items(life.tell("translation_progress", data={"items_done": n, "items_resumed": 4})) == 1
+    assert life.attempt.item_seconds == [1.0] * 7
+    assert eta_s(life.attempt) == (92.0, 92.0)
+
+
 def test_an_item_that_failed_is_not_done() -> None:
     """An error names an item without finishing it."""
     life = told(

@@ -83,7 +83,10 @@ def checked(segment: Segment, text: str) -> str:
     if not text.strip():
         raise EngineError(ErrorType.EMPTY, "the engine answered with nothing")
     try:
+        text.encode()  # JSON lets half a surrogate pair through; a file does not
         segment.check(text)
+    except UnicodeEncodeError:
+        raise EngineError(ErrorType.BAD_OUTPUT, "the engine's answer is not Unicode text") from None
     except LostMarks:
         raise EngineError(ErrorType.BAD_OUTPUT, "the engine lost or moved markup") from None
     return text
