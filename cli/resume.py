@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from cli.display import printable
 from translation_events.environment import translations_dir
 from translator.output import Job
 from translator.progress import Progress
@@ -38,10 +41,13 @@ def claimed_progress(
 def say_how_to_resume(progress: Progress | None, console: Console) -> None:
     """After a run that did not end well: what is kept of it, and what to do."""
     if progress is not None and progress.kept:
+        arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
+        command = shlex.join(["translation-monitor", *arguments])
         console.print(
-            f"{progress.kept} of {progress.segments} segments are kept; "
-            "the same command with --resume goes on from there.",
+            f"{progress.kept} of {progress.segments} segments are kept; to go on from there:\n"
+            f"  {printable(command)}",
             highlight=False,
+            markup=False,
         )
 
 

@@ -26,6 +26,11 @@ class Job:
     output: Path
 
 
+def shown(path: Path | str) -> str:
+    """A path for events and records, which are UTF-8; a file's name need not be."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def plan(inputs: Sequence[Path], out: Path) -> Sequence[Job]:
     """Where each input goes: to `out`, or into it where it is a folder or there are several.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from translator import progress_record
-from translator.output import Job
+from translator.output import Job, shown
 from translator.progress_folder import ProgressFolder, ProgressUnavailable
 from translator.progress_record import Finished, Header, Record
 
@@ -138,8 +138,8 @@ class Progress:
         source, target = self._languages
         return Header(
             session_id=self.session_id or "",
-            input=str(job.source.absolute()),
-            output=str(job.output.absolute()),
+            input=shown(job.source.absolute()),
+            output=shown(job.output.absolute()),
             source_language=source,
             target_language=target,
             segments=self.segments,

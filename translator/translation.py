@@ -26,7 +26,7 @@ from translator.documents import (
     read_text,
 )
 from translator.engines.engine import HOPELESS, Engine, EngineError
-from translator.output import Job, prepare, write_whole
+from translator.output import Job, prepare, shown, write_whole
 from translator.pace import Pace
 from translator.progress import Progress, makers
 from translator.progress_record import Finished, source_hash
@@ -106,7 +106,7 @@ class Translation:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            self._report.started([job.source.name for job in self._jobs], *self._languages)
+            self._report.started([shown(job.source.name) for job in self._jobs], *self._languages)
             try:
                 documents = await self._documents()
                 worklist = await asyncio.to_thread(Worklist, documents, self._progress)
@@ -162,7 +162,7 @@ class Translation:
             prepare(job.output)
             texts.append(await asyncio.to_thread(read_text, job.source))
             size_bytes = len(texts[-1].encode())
-            self._report.file_done(Step.READING, job.source.name, f"Read {size_bytes} bytes")
+            self._report.file_done(Step.READING, shown(job.source.name), f"Read {size_bytes} bytes")
         self._report.step_completed(Step.READING, f"Read {_files(self._jobs)}")
 
         blocks: list[Sequence[str | Block]] = []
@@ -170,7 +170,9 @@ class Translation:
         for job, text, kind in zip(self._jobs, texts, formats, strict=True):
             blocks.append(await asyncio.to_thread(parse, text, kind))
             count = sum(isinstance(block, Block) for block in blocks[-1])
-            self._report.file_done(Step.PARSING, job.source.name, f"Found {count} blocks of prose ({kind})")
+            self._report.file_done(
+                Step.PARSING, shown(job.source.name), f"Found {count} blocks of prose ({kind})"
+            )
         self._report.step_completed(Step.PARSING, f"Parsed {_files(self._jobs)}")
 
         documents: list[Document] = []
@@ -178,7 +180,7 @@ class Translation:
         for job, found in zip(self._jobs, blocks, strict=True):
             documents.append(await asyncio.to_thread(convert, found))
             count = len(documents[-1].segments)
-            self._report.file_done(Step.CONVERSION, job.source.name, f"Cut into {count} segments")
+            self._report.file_done(Step.CONVERSION, shown(job.source.name), f"Cut into {count} segments")
         self._report.total = sum(len(document.segments) for document in documents)
         self._report.step_completed(Step.CONVERSION, f"{self._report.total} segments to translate")
         return documents
@@ -209,7 +211,7 @@ class Translation:
             await self._translate_one(item, worklist)
 
     async def _translate_one(self, item: Item, worklist: Worklist) -> None:
-        segment, file = item.segment, self._jobs[item.file].source.name
+        segment, file = item.segment, shown(self._jobs[item.file].source.name)
         try:
             translation = await self._engine.translate(segment)
         except EngineError as error:
@@ -251,7 +253,7 @@ class Translation:
         self._begin(Step.GENERATION, f"Writing {_files(self._jobs)}")
         for file, (job, document) in enumerate(zip(self._jobs, documents, strict=True)):
             await asyncio.to_thread(write_whole, job.output, document.render(worklist.restored(file)))
-            self._report.file_done(Step.GENERATION, job.output.name, f"Wrote {job.output.name}")
+            self._report.file_done(Step.GENERATION, shown(job.output.name), f"Wrote {shown(job.output.name)}")
         self._report.step_completed(Step.GENERATION, f"Wrote {_files(self._jobs)}")
 
     def _begin(self, step: Step, message: str) -> None:
@@ -269,4 +271,4 @@ def _first(group: BaseExceptionGroup[EngineError]) -> EngineError:
 
 
 def _files(jobs: Sequence[Job]) -> str:
-    return jobs[0].source.name if len(jobs) == 1 else f"{len(jobs)} files"
+    return shown(jobs[0].source.name) if len(jobs) == 1 else f"{len(jobs)} files"

@@ -147,7 +147,12 @@ async def stop_after(
 
 
 def resumable(said: str, kept_segments: int, total: int = len(LINES)) -> bool:
-    return f"{kept_segments} of {total} segments are kept" in said and "--resume" in said
+    told, _, command = said.strip().rpartition("\n  ")
+    return (
+        f"{kept_segments} of {total} segments are kept; to go on from there:" in told
+        and command.startswith("translation-monitor translate /")
+        and command.endswith(" --resume")
+    )
 
 
 async def segments_told(monitor: MonitorProcess, session_id: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,8 @@ from translator.engines.apertium import ApertiumEngine, mode_for
 from translator.engines.engine import Engine, EngineError, Translation
 from translator.engines.glossary import GlossaryEngine
 from translator.output import Job
+from translator.progress import Progress
+from translator.progress_folder import ProgressFolder
 from translator.segments import Segment
 from translator.translation import Outcome, TranslationFailed
 from translator.translation import Translation as Run
@@ -244,6 +247,23 @@ async def test_the_first_event_names_its_span_only_where_one_is_recorded(
     assert collector.events[0]["traceparent"].startswith("00-")
     assert all("traceparent" not in event for event in collector.events[1:])
     provider.shutdown()
+
+
+async def test_a_name_that_is_not_utf8_stands_in_no_events_way(collector: Collector, tmp_path: Path) -> None:
+    """File names are bytes; events are UTF-8 and name the file as well as that goes."""
+    source = tmp_path / os.fsdecode(b"caf\xe9.md")
+    try:
+        source.write_text("A dog.\n")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    job = Job(source, tmp_path / "out" / source.name)
+    engine = GlossaryEngine.bundled("en", "es")
+    with ProgressFolder(tmp_path / "state") as folder:
+        progress = Progress.claim(folder, [job], ("en", "es"), resume=False)
+        outcome = await Run([job], engine, collector, source="en", target="es", progress=progress).run()
+    assert outcome.failed == 0
+    assert collector.events[0]["data"]["files"] == ["caf\ufffd.md"]
+    assert job.output.read_text() == "Un perro.\n"
 
 
 async def test_a_file_without_prose_is_copied(collector: Collector, tmp_path: Path) -> None:
