@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -72,9 +73,12 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_from_other_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`disk_full`, with no half file left behind. The disk is /dev/full behind the temporary name."""
     real = os.fdopen
-    monkeypatch.setattr(
-        os, "fdopen", lambda handle, mode: (os.close(handle), real(os.open("/dev/full", 1), mode))[1]
-    )
+
+    def full(handle: int, mode: str) -> IO[Any]:
+        os.close(handle)
+        return real(os.open("/dev/full", os.O_WRONLY), mode)
+
+    monkeypatch.setattr(os, "fdopen", full)
     with pytest.raises(DocumentError) as caught:
         write_whole(tmp_path / "out.md", "new")
     assert caught.value.error_type == "disk_full"
