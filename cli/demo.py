@@ -180,7 +180,7 @@ class _Demo:
             self._console.print(f"The monitor says: {status.get('status', 'nothing')}.", style="red")
             code = 1
         if code == 0:
-            self._conclude(status, output)
+            self._conclude(status, output, target)
         return code
 
     def end(self) -> None:
@@ -202,7 +202,7 @@ class _Demo:
         say(f"Metrics   {self._url}/metrics")
         say(f"Session   {self._url}/sessions/{session_id}\n")
 
-    def _conclude(self, status: dict[str, Any], output: Path) -> None:
+    def _conclude(self, status: dict[str, Any], output: Path, target: str) -> None:
         say = self._console.print
         counted = f"{status['items_done']} of {status['total_items']} items"
         say(f"\nThe monitor says: {status['status']}, {counted}.")
@@ -211,7 +211,7 @@ class _Demo:
             say(f"  {line[:100]}", style="dim", markup=False)
         say("\nTry next:")
         say("  translation-monitor tail                      follow every session here")
-        say("  translation-monitor translate FILE.md -o OUT.md --from en --to es")
+        say(f"  translation-monitor translate FILE.md -o OUT.md --from {SOURCE} --to {target}")
         say("  export OPENAI_BASE_URL=http://127.0.0.1:8080/v1   a model of your own (llama.cpp, Ollama, …)")
 
     def _status(self, session_id: str) -> dict[str, Any]:

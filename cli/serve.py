@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted. Raises: MonitorError: it could not start."""
     config = config_of(args)
     configure_logs(config.logging)
+    # The OpenTelemetry SDK reads the environment itself: what the file says has to stand there.
+    os.environ.update(config.telemetry.otlp)
     return run_server(config)
 
 
