@@ -25,6 +25,7 @@ from service.ingest import Ingest
 from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
 from service.origin import guard
+from service.port import url_of
 from service.problems import problems
 from service.projections import sessions as session_summaries
 from service.projections.sessions import SessionProjection
@@ -106,11 +107,13 @@ class _Server:
         if exporter is not None:
             cursors = await self._log.load(CURSORS)
             after = cursors["spans"][1] if "spans" in cursors else 0
+            server = self._config.server
             self.tracing = TracingExporter(
                 exporter=exporter,
-                resource_attributes={"service.version": __version__, "service.instance.id": self._log.node},
+                resource_attributes={"service.version": __version__, "service.instance.id": self._log.id},
                 after=after,
                 outcomes=self.metrics.spans,
+                monitor_url=server.public_url or url_of(server.host, server.port),
             )
         exporters: list[Exporter] = [self.metrics]
         if self.tracing is not None:

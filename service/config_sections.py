@@ -70,6 +70,15 @@ class ServerConfig(msgspec.Struct, frozen=True):
         Meta(ge=1024, le=16 * 1024 * 1024),
         Setting(help="Bytes of one event and of one WebSocket frame.", env="MONITOR_MAX_EVENT_BYTES"),
     ] = 64 * 1024
+    public_url: Annotated[
+        str | None,
+        Setting(
+            help="Where people reach the monitor, for the links on traces; without it `http://HOST:PORT`.",
+            env="MONITOR_PUBLIC_URL",
+            check=lambda url: url is None or url.startswith(("http://", "https://")),
+            allowed="an address that begins with http:// or https://",
+        ),
+    ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
         Setting(

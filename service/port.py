@@ -47,6 +47,12 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+def url_of(host: str, port: int) -> str:
+    """The address to open for a server bound to `host`."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{name}:{port}"
+
+
 def is_listening(port: int, host: str = "127.0.0.1") -> bool:
     """Whether someone answers on the port."""
     with socket.socket() as probe:

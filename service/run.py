@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import structlog
 from aiohttp import web
 
 from service.app import create_app
 from service.config import Config
-from service.port import bind
+from service.port import bind, url_of
 from translation_events.version import __version__
 
 log = structlog.get_logger(__name__)
@@ -52,13 +53,15 @@ async def serve(
     stop(stopping)
     for warning in config.warnings:
         log.warning("configuration", detail=warning)
+    port = sockets[0].getsockname()[1]
+    config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, port=port))
     app = await create_app(config, on_failure=failed)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLERS_END_WITHIN_S)
     await runner.setup()
     try:
         for bound in sockets:
             await web.SockSite(runner, bound, backlog=BACKLOG).start()
-        url = url_of(config.server.host, sockets[0].getsockname()[1])
+        url = url_of(config.server.host, port)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -71,12 +74,6 @@ async def serve(
         await runner.cleanup()
     log.info("monitor stopped")
     return 1 if failed.is_set() else 0
-
-
-def url_of(host: str, port: int) -> str:
-    """The address to open for a server bound to `host`."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{name}:{port}"
 
 
 async def _first_of(*events: asyncio.Event) -> None:
