@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -64,19 +64,22 @@ async def _publish_lines(request: web.Request, ingest: Ingest) -> web.Response:
     received = time.monotonic()
     full = False
     lines = _Lines(request, ingest.max_event_bytes)
-    async for line in lines:
-        if results.count + len(pending) >= MAX_EVENTS:
-            full = True
+    async for some in lines:
+        for line in some:
+            if len(results.rows) + len(pending) >= MAX_EVENTS:
+                full = True
+                break
+            if line is None:
+                detail = f"The event is over {ingest.max_event_bytes} bytes."
+                pending.append(ingest.refuse(SOURCE, ErrorCode.TOO_LARGE, detail))
+            else:
+                pending.append(ingest.decode(line, SOURCE))
+            if len(pending) >= APPEND_AT_ONCE:
+                results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
+                pending, received = [], time.monotonic()
+                await asyncio.sleep(0)
+        if full:
             break
-        if line is None:
-            limit = ingest.max_event_bytes
-            pending.append(ingest.refuse(SOURCE, ErrorCode.TOO_LARGE, f"The event is over {limit} bytes."))
-        else:
-            pending.append(ingest.decode(line, SOURCE))
-        if len(pending) >= APPEND_AT_ONCE:
-            results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
-            pending, received = [], time.monotonic()
-            await asyncio.sleep(0)
     if pending:
         results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
     return _answer(results, full=full or lines.over)
@@ -95,7 +98,7 @@ async def _whole_body(request: web.Request) -> bytes | None:
 
 
 class _Lines:
-    """Non-empty lines of a streamed body; None for one over the limit, which is skipped, not kept.
+    """Non-empty lines of a streamed body, as they come; None for one over the limit, skipped, not kept.
 
     `over` is set where the body went past its own limit.
     """
@@ -105,7 +108,7 @@ class _Lines:
         self._max = max_line_bytes
         self.over = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes | None]:
+    async def __aiter__(self) -> AsyncIterator[Sequence[bytes | None]]:
         rest = b""
         skipping = False
         size = 0
@@ -116,19 +119,18 @@ class _Lines:
                 self.over = True
                 part = part[: MAX_BODY_BYTES - size]
             *whole, rest = (rest + part).split(b"\n")
-            for line in whole:
-                if skipping:
-                    skipping = False
-                elif line.strip():
-                    yield line
+            if skipping and whole:
+                skipping = False
+                del whole[0]
+            yield [line for line in whole if line.strip()]
             if self.over:
                 return
             if len(rest) > self._max:
                 if not skipping:
-                    yield None
+                    yield [None]
                 skipping, rest = True, b""
         if rest.strip() and not skipping:
-            yield rest
+            yield [rest]
 
 
 class _Results:
@@ -147,17 +149,18 @@ class _Results:
     def add(self, answers: list[Appended | MonitorError], ids: list[str | None]) -> _Results:
         """Add a bunch of answers."""
         for answer, event_id in zip(answers, ids, strict=True):
-            row: dict[str, Any] = {"index": len(self.rows)}
+            index = len(self.rows)
+            row: dict[str, Any]
             if isinstance(answer, Appended):
                 self.accepted += 1
-                row |= {"id": event_id, "seq": answer.seq}
+                row = {"index": index, "id": event_id, "seq": answer.seq}
                 if answer.duplicate:
                     row["duplicate"] = True
             else:
                 if isinstance(answer, LogUnavailable):
                     self.unavailable = answer
                 field = answer.field if isinstance(answer, InvalidEvent) else None
-                row |= {"code": str(answer.code), "field": field, "detail": answer.detail}
+                row = {"index": index, "code": str(answer.code), "field": field, "detail": answer.detail}
             self.rows.append(row)
         return self
 
