@@ -186,15 +186,17 @@ class PrometheusExporter:
         event = stored.event
         cell = self._events[event.type]
         cell.value += 1
+        trace_id = None
         if session is not None:
-            cell.exemplar = (session.attempt.root.trace_id, event.session_id, 1.0, stored.received_at)
+            trace_id = session.attempt.root.trace_id
+            cell.exemplar = (trace_id, event.session_id, 1.0, stored.received_at)
         if event.step in self._unused_steps:
             self._unused_steps.discard(event.step)
             self._errors.open(event.step)
         if event.usage is not None:
-            trace_id = None if session is None else session.attempt.root.trace_id
-            self._llm.count(event.usages, trace_id, event.session_id, stored.received_at)
-            self._workers.count(event)
+            usages = event.usages
+            self._llm.count(usages, trace_id, event.session_id, stored.received_at)
+            self._workers.count(usages, event.worker)
         for change in changes:
             self._follow(change, session, stored.received_at)
 

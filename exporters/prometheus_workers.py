@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exporters.prometheus_cells import Capped, Counter, Histogram, Table
 from exporters.prometheus_sessions import Samples
 from exporters.snapshot import Snapshot, WorkerSample
-from translation_events.event import Event, WorkerInfo
+from translation_events.event import Usage, WorkerInfo
 
 MAX_SEEN: Final = 20  # workers no configuration names: an event costs nothing, a series weeks of storage
 
@@ -59,11 +59,10 @@ class WorkerSeries:
         for layer, seconds in layers_s.items():
             self._durations.cell(worker, layer).observe(seconds)
 
-    def count(self, event: Event) -> None:
-        """Add the tokens an event reports to the worker that processed them."""
-        info = event.worker
+    def count(self, usages: Sequence[Usage], info: WorkerInfo | None) -> None:
+        """Add the tokens to the worker that processed them: the one `usage` names, else the event's."""
         by_event = None if info is None else self._worker_id(info)
-        for usage in event.usages:
+        for usage in usages:
             named = self._worker_id(WorkerInfo(name=usage.worker)) if usage.worker else by_event
             if named is None:
                 continue

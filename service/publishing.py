@@ -126,7 +126,7 @@ class Publishing:
             if inbox:
                 items = [item for item, _ in inbox]
                 for item in items:
-                    if isinstance(item, Event):
+                    if isinstance(item, Event) and item.session_id not in self._sessions:
                         self.speaks_for(item.session_id)
                 answers = await self._ingest.append(items, SOURCE, self._received)
                 self._reply(inbox, answers)

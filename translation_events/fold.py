@@ -249,8 +249,10 @@ def _count(value: Any) -> int | None:
 def _fold_worker(attempt: Attempt, worker: WorkerInfo) -> None:
     if (label := worker.label) is not None:
         _note_worker(attempt, label)
-    attempt.engine = attempt.engine or worker.type
-    attempt.model = attempt.model or worker.model
+    if not attempt.engine:
+        attempt.engine = worker.type
+    if not attempt.model:
+        attempt.model = worker.model
 
 
 def _fold_names(attempt: Attempt, data: EventData) -> None:
@@ -268,13 +270,17 @@ def _fold_usage(attempt: Attempt, event: Event) -> None:
             totals.failed_requests += usage.requests
         totals.input_tokens += usage.input_tokens
         totals.output_tokens += usage.output_tokens
-        totals.cost_usd += usage.cost_usd or 0.0
-        totals.duration_s += usage.duration_s or 0.0
+        if usage.cost_usd:
+            totals.cost_usd += usage.cost_usd
+        if usage.duration_s:
+            totals.duration_s += usage.duration_s
         if usage.cache is not None:
             totals.cache_hits += usage.cache == "hit"
             totals.cache_misses += usage.cache == "miss"
-        attempt.engine = attempt.engine or usage.provider
-        attempt.model = attempt.model or usage.model
+        if not attempt.engine:
+            attempt.engine = usage.provider
+        if not attempt.model:
+            attempt.model = usage.model
         if usage.worker:
             _note_worker(attempt, usage.worker)
 
