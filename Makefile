@@ -43,6 +43,7 @@ check: lint types
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_FLAGS)
 
 bench: $(VENV)/.installed-test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 clean:
