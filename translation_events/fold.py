@@ -206,6 +206,8 @@ def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change])
         return
     # Its own constructor, written in Python, would take three times as long.
     changes.append(tuple.__new__(ItemsDone, (attempt.kind or _TRANSLATION, new)))
+    if stored.seq == attempt.first_seq:
+        return  # what its first event says is done took a time nobody has seen: no sample for the ETA
     received_at, times = stored.received_at, attempt.item_seconds
     each = max(0.0, received_at - attempt.last_item_received) / new
     times += [each] * min(new, NEWEST_ITEMS)

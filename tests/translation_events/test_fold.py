@@ -388,6 +388,13 @@ def test_several_items_at_once_share_the_time() -> None:
     assert eta_s(life.attempt) == (180.0, 180.0)
 
 
+def test_what_the_first_event_brings_along_says_nothing_about_the_rest() -> None:
+    """Items done before anyone looked took a time nobody has seen: no ETA of 0 from them."""
+    life = told(("translation_progress", {"current_item": 6, "total_items": 10}))
+    assert (life.attempt.items_done, items(life.changes)) == (6, 6)
+    assert (life.attempt.item_seconds, eta_s(life.attempt)) == ([], None)
+
+
 @pytest.mark.parametrize(
     "last",
     [("translation_completed", {}), ("translation_cancelled", {}), ("translation_error", {"fatal": True})],
