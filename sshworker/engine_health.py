@@ -1,0 +1,102 @@
+"""How an OpenAI-compatible server on a worker is doing, asked through the tunnel to it.
+
+llama.cpp tells much (`/health`, `/slots`, `/metrics`); of another server it is enough that it lists its
+models. `/health` can say OK while generation stands still, so the counters are what is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from sshworker.errors import Failure, WorkerError
+from sshworker.probe_result import PhaseTotals
+
+ANSWER_WITHIN_S: Final = 5.0
+MAX_BYTES: Final = 4 * 2**20
+_SAMPLE: Final = re.compile(r"^llamacpp:(\w+)(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """One look at the engine. `marks` changes whenever a token moves; empty where the server cannot tell."""
+
+    models: tuple[str, ...] = ()
+    slots_capacity: int | None = None
+    slots_active: int | None = None
+    tokens_total: PhaseTotals = field(default_factory=PhaseTotals)
+    busy_s_total: PhaseTotals = field(default_factory=PhaseTotals)
+    marks: str = ""
+
+
+async def engine_health(url: str, worker: str) -> EngineHealth:
+    """Ask the server at `url` (this end of the tunnel).
+
+    Raises: WorkerError: ENGINE_DOWN, or WEDGED where it takes the connection and never answers.
+    """
+    root = f"http://{urlsplit(url).netloc}"
+    # A stream through the tunnel each: a kept one may have died at the far end without a word.
+    connector = aiohttp.TCPConnector(force_close=True)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
+        try:
+            status, _ = await _get(client, f"{root}/health")
+            if status == 503:
+                raise WorkerError(Failure.ENGINE_DOWN, "the engine is still loading its model", worker=worker)
+            status, models = await _get(client, f"{url.rstrip('/')}/models")
+            if status >= 500:
+                detail = f"the engine answers with HTTP {status}"
+                raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker)
+            _, slots = await _get(client, f"{root}/slots")
+            _, metrics = await _get(client, f"{root}/metrics")
+        except TimeoutError as err:
+            detail = f"the engine takes connections but did not answer within {ANSWER_WITHIN_S:g} s"
+            raise WorkerError(Failure.WEDGED, detail, worker=worker) from err
+        except (aiohttp.ClientError, OSError) as err:
+            detail = "nothing answers at the engine's address on the worker"
+            raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker) from err
+    return read_engine(models, slots, metrics if isinstance(metrics, str) else "")
+
+
+def read_engine(models: Any, slots: Any, metrics: str) -> EngineHealth:
+    """What the server's answers say; whatever has another shape is passed over."""
+    listed = models.get("data") if isinstance(models, dict) else None
+    names = tuple(
+        str(model["id"])
+        for model in (listed if isinstance(listed, list) else [])
+        if isinstance(model, dict) and "id" in model
+    )
+    known = [slot for slot in slots if isinstance(slot, dict)] if isinstance(slots, list) else None
+    samples = {name: float(value) for name, value in _SAMPLE.findall(metrics)}
+    active = None if known is None else sum(bool(slot.get("is_processing")) for slot in known)
+    if active is None and "requests_processing" in samples:
+        active = int(samples["requests_processing"])
+    tokens = PhaseTotals(samples.get("prompt_tokens_total"), samples.get("tokens_predicted_total"))
+    marks = [repr(tokens)] if samples else []
+    marks += [repr((slot.get("id_task"), slot.get("n_past"), slot.get("next_token"))) for slot in known or ()]
+    return EngineHealth(
+        models=names,
+        slots_capacity=None if known is None else len(known),
+        slots_active=active,
+        tokens_total=tokens,
+        busy_s_total=PhaseTotals(
+            samples.get("prompt_seconds_total"), samples.get("tokens_predicted_seconds_total")
+        ),
+        marks=" ".join(marks),
+    )
+
+
+async def _get(client: aiohttp.ClientSession, address: str) -> tuple[int, Any]:
+    async with client.get(address, allow_redirects=False) as response:
+        raw = await response.content.read(MAX_BYTES)
+        if "json" not in response.content_type:
+            return response.status, raw.decode("utf-8", "replace")
+        try:
+            return response.status, json.loads(raw)
+        except ValueError:
+            return response.status, None
