@@ -19,7 +19,7 @@ from translation_events.version import __version__
 
 PROGRAM: Final = "translation-monitor"
 # A module of this package each, with HELP, configure(parser) and run(args) -> exit code.
-COMMANDS: Final = ("serve", "translate", "demo", "emit", "tail", "sessions", "doctor")
+COMMANDS: Final = ("serve", "translate", "demo", "emit", "tail", "sessions", "workers", "doctor")
 
 FINE: Final = 0
 FAILED: Final = 1

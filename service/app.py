@@ -26,6 +26,7 @@ from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
 from service.origin import guard
 from service.port import url_of
+from service.prober import Prober
 from service.problems import problems
 from service.projections import sessions as session_summaries
 from service.projections.sessions import SessionProjection
@@ -35,6 +36,7 @@ from service.relay.frames import control_frame
 from service.relay.relay import Relay
 from service.supervisor import Supervisor
 from service.websocket import websocket
+from service.worker_specs import specs_of
 from translation_events.errors import LogUnavailable
 from translation_events.log import EventLog, Exporter, LogStats
 from translation_events.version import __version__
@@ -91,10 +93,14 @@ class _Server:
         self._stats = stats
         self._config = config
         self.connections = Connections(config.server.max_connections)
-        self.metrics = PrometheusExporter(
-            version=__version__, revision=config.revision, snapshot=self._snapshot
-        )
         self.workers = WorkerProjection(config.distributed)
+        self.metrics = PrometheusExporter(
+            version=__version__,
+            revision=config.revision,
+            snapshot=self._snapshot,
+            workers=[spec.id for spec in specs_of(config.distributed)],
+            worker_id=self.workers.id_of,
+        )
         self.relay = Relay(event_log, self.metrics)
         self.ingest = Ingest(event_log, self.metrics, max_event_bytes=config.server.max_event_bytes)
         self.tracing: TracingExporter | None = None
@@ -153,6 +159,17 @@ class _Server:
         supervisor.add("pings", self.connections.keep_alive, vital=False)
         supervisor.add("loop lag", lambda: watch_loop(self.metrics), vital=False)
         supervisor.add("log statistics", self._watch_log, vital=False)
+        distributed = self._config.distributed
+        specs = specs_of(distributed)
+        if specs:
+            prober = Prober(
+                specs,
+                self._log,
+                self.workers,
+                self.metrics,
+                interval_s=distributed.health_check_interval,
+            )
+            supervisor.add("worker probes", prober.run, vital=False)
         if self.tracing is not None:
             supervisor.add("spans", self.tracing.run, vital=False)
         async with asyncio.TaskGroup() as tasks:
@@ -201,4 +218,5 @@ class _Server:
             log_connected=self._stats.unavailable_since is None,
             reader_lag_events=self.readers.lag_events(),
             workers_configured=self.workers.configured,
+            workers=self.workers.samples(),
         )

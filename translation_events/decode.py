@@ -204,6 +204,8 @@ def _check(event: Event, *, internal: bool, session_id: str | None) -> None:
         check_session_id(event.session_id, internal=internal)
     elif session_id is None:
         raise InvalidEvent(ErrorCode.INVALID_EVENT, "session_id is missing.", field="session_id")
+    else:  # the one that fills it is the client's as well: it may view `_workers`, not write there
+        check_session_id(session_id, internal=internal)
     if event.traceparent is not None and not _TRACEPARENT.fullmatch(event.traceparent):
         raise InvalidEvent(
             ErrorCode.INVALID_EVENT,

@@ -123,6 +123,29 @@ class Slots(msgspec.Struct, gc=False, frozen=True):
     active: Count | None = None
 
 
+class ProbeReport(msgspec.Struct, gc=False, frozen=True):
+    """How a worker's last probe ended, and the seconds it took."""
+
+    result: Name
+    duration_s: Amount | None = None
+
+
+class Phases(msgspec.Struct, gc=False, frozen=True):
+    """An engine's own counters since its start, by phase."""
+
+    prefill: Annotated[float, Meta(ge=0)] | None = None
+    decode: Annotated[float, Meta(ge=0)] | None = None
+
+
+class GpuReport(msgspec.Struct, gc=False, frozen=True):
+    """One GPU of a worker's host."""
+
+    index: Count
+    utilization_ratio: Annotated[float, Meta(ge=0, le=1)] | None = None
+    memory_used_bytes: Annotated[float, Meta(ge=0)] | None = None
+    memory_total_bytes: Annotated[float, Meta(ge=0)] | None = None
+
+
 class WorkerStatus(msgspec.Struct, gc=False, frozen=True):
     """`data` of a `worker_status` event."""
 
@@ -131,7 +154,11 @@ class WorkerStatus(msgspec.Struct, gc=False, frozen=True):
     reason: str | None = None
     since: float | None = None
     layer: str | None = None
+    probe: ProbeReport | None = None
     slots: Slots | None = None
+    tokens_total: Phases | None = None
+    busy_s_total: Phases | None = None
+    gpu: Annotated[list[GpuReport], Meta(max_length=64)] | None = None
 
 
 class SessionEnd(msgspec.Struct, gc=False, frozen=True):

@@ -6,41 +6,11 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.parts import need
-from tests.sshd import WRAPPER, Account, Sshd, account
-
-
-@pytest.fixture(scope="session")
-def worker_account() -> Iterator[Account]:
-    """The account that all workers of this run let in."""
-    with account() as made:
-        yield made
-
-
-@pytest.fixture
-def start_sshd(worker_account: Account) -> Iterator[Callable[..., Sshd]]:
-    """Starts workers; all end with the test."""
-    started: list[Sshd] = []
-
-    def start(**options: Any) -> Sshd:
-        sshd = Sshd(worker_account, **options)
-        started.append(sshd)
-        sshd.start()
-        return sshd
-
-    yield start
-    for sshd in started:
-        sshd.stop()
-
-
-@pytest.fixture
-def sshd(start_sshd: Callable[..., Sshd]) -> Sshd:
-    """One worker as Debian would set it up."""
-    return start_sshd()
+from tests.sshd import WRAPPER, Sshd
 
 
 @pytest.fixture

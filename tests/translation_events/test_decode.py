@@ -43,6 +43,15 @@ def refused(body: bytes, **options: Any) -> InvalidEvent:
     return caught.value
 
 
+def test_the_session_that_fills_a_missing_one_is_held_to_the_same_rules() -> None:
+    """A connection may view the server's own session; what it publishes cannot land there."""
+    raw = b'{"type":"translation_progress"}'
+    assert decode_event(raw, session_id="book").session_id == "book"
+    with pytest.raises(InvalidEvent) as refused:
+        decode_event(raw, session_id="_workers")
+    assert refused.value.field == "session_id"
+
+
 def test_the_documented_event_is_relayed_as_it_is() -> None:
     """All fields keep their names and meaning; the server adds `seq` and `received_at`."""
     sent = {

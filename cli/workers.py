@@ -1,0 +1,167 @@
+"""`workers`: the configured SSH workers with their live state; probe them; trust a host's key."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.display import moment, printable
+from cli.monitor_client import Unreachable, open_monitor
+from cli.options import add_log_options, add_monitor_option, monitor_address
+from service.config import load_config
+from service.worker_specs import specs_of
+from sshworker.errors import WorkerError
+from sshworker.host_keys import fetch, trust
+from sshworker.probe import Probe
+from sshworker.probe_result import ProbeResult
+from sshworker.spec import WorkerSpec
+from translation_events.errors import ConfigError, MonitorError
+
+NAME: Final = "workers"
+HELP: Final = "list SSH workers, probe them, trust a host's key"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options and the two subcommands."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (MONITOR_CONFIG)")
+    parser.add_argument("--json", action="store_true", help="as data")
+    add_monitor_option(parser)
+    parser.set_defaults(action=_list)
+    actions = parser.add_subparsers(metavar="check | trust", prog="translation-monitor workers")
+
+    check = actions.add_parser(
+        "check",
+        help="probe once",
+        description="Probes workers once, layer by layer; exit code 1 if one cannot be used.",
+    )
+    check.add_argument("ids", nargs="*", metavar="ID", help="default: all")
+    check.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as data")
+    check.set_defaults(action=_check)
+
+    into = actions.add_parser(
+        "trust",
+        help="add a host's key",
+        description="Shows the fingerprint of the key a worker's host presents, and adds it to known_hosts.",
+    )
+    into.add_argument("id", metavar="ID")
+    into.add_argument("--replace", action="store_true", help="take the place of a key that is known already")
+    into.add_argument("--yes", action="store_true", help="do not ask: the fingerprint has been compared")
+    into.set_defaults(action=_trust)
+    for one in (check, into):
+        one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
+        add_log_options(one)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; returns the exit code. Raises: ConfigError, MonitorError."""
+    config = load_config(environ=os.environ, file=args.config)
+    specs = specs_of(config.distributed)
+    try:
+        code: int = asyncio.run(args.action(specs, args))
+    except WorkerError as err:
+        raise MonitorError(err.failure.value, f"{err.worker}: {err.detail}.") from err
+    return code
+
+
+async def _list(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    """The monitor's account of all workers; without a monitor, what the configuration says."""
+    try:
+        async with open_monitor(monitor_address(args)) as monitor:
+            workers = (await monitor.get("/workers"))["workers"]
+    except Unreachable:
+        print("No monitor answers; this is the configuration alone.", file=sys.stderr)
+        workers = [
+            {"id": s.id, "configured": True, "host": s.host, "port": s.port, "capacity": s.max_capacity}
+            for s in specs
+        ]
+    if args.json:
+        print(orjson.dumps(workers, option=orjson.OPT_INDENT_2).decode())
+    elif workers:
+        _show(workers)
+    else:
+        print("No workers: none are configured under distributed.workers, and no event has named one.")
+    return 0
+
+
+async def _check(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    chosen = [_named(specs, worker_id) for worker_id in args.ids] or list(specs)
+    if not chosen:
+        raise ConfigError(
+            "distributed.workers names no enabled worker, or distributed.enabled is false; nothing to check."
+        )
+    async with asyncio.TaskGroup() as tasks:
+        probes = [tasks.create_task(_probe(spec), name=f"probe {spec.id}") for spec in chosen]
+    results = [probe.result() for probe in probes]
+    if args.json:
+        print(orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    else:
+        for result in results:
+            layers = ", ".join(f"{layer} {seconds:.2f} s" for layer, seconds in result.layers_s.items())
+            mark = "✓" if result.passed else "✗"
+            print(f"{mark}  {result.worker}  {result.state}: {printable(result.reason)}  ({layers})")
+    return 0 if all(result.passed for result in results) else 1
+
+
+async def _probe(spec: WorkerSpec) -> ProbeResult:
+    async with Probe(spec) as probe:
+        return await probe.run()
+
+
+async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    spec = _named(specs, args.id)
+    if spec.known_hosts is None or spec.host_key is not None:
+        raise ConfigError(f"The key of {spec.id} is pinned by host_key in the configuration; change that.")
+    key = await fetch(spec)
+    print(f"{spec.id} is {key.host} port {key.port}; its {key.type} key has the fingerprint")
+    print(f"  {key.fingerprint}")
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("Compare it with the host's own (ssh-keygen -lf) and repeat with --yes.")
+        answer = await asyncio.to_thread(input, "Is it the host's own? Type yes to trust it: ")
+        if answer.strip().lower() != "yes":
+            print("Nothing was changed.")
+            return 1
+    added = await asyncio.to_thread(
+        trust, spec.known_hosts, key.host, key.port, key, replace=args.replace, worker=spec.id
+    )
+    print(f"Added to {spec.known_hosts}." if added else "It was known already.")
+    return 0
+
+
+def _named(specs: Sequence[WorkerSpec], worker_id: str) -> WorkerSpec:
+    for spec in specs:
+        if spec.id == worker_id:
+            return spec
+    known = ", ".join(spec.id for spec in specs) or "none"
+    raise ConfigError(f"There is no enabled worker {worker_id!r}; configured are: {known}.")
+
+
+def _show(workers: Sequence[Mapping[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("worker", "state", "slots", "last probe", "host", "model", "reason"):
+        table.add_column(heading)
+    for worker in workers:
+        slots = "/".join("–" if n is None else str(n) for n in (worker.get("active"), worker.get("capacity")))
+        host = printable(worker.get("host"))
+        models = worker.get("models") or []
+        cells = (
+            printable(worker["id"]),
+            worker.get("state") or "unknown",
+            slots,
+            moment(worker.get("last_probe")) or "–",
+            f"{host}:{worker['port']}" if worker.get("port") else host,
+            printable(models[-1] if models else "–", 40),
+            printable(worker.get("reason"), 80),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)

@@ -1,0 +1,82 @@
+"""`workers` against real sshds: what is configured, what a probe finds, and whose key is trusted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sshd import Sshd, free_port
+
+
+def config(path: Path, sshd: Sshd, **worker: object) -> Path:
+    """A configuration file with this sshd as `gpu-1` and a closed port as `gone`."""
+    host = {"host": "127.0.0.1", "user": sshd.account.user, "key_file": str(sshd.account.key)}
+    workers = {
+        "gpu-1": {**host, "port": sshd.port, "remote_dir": str(sshd.remote_dir), **worker},
+        "gone": {**host, "port": free_port()},
+    }
+    known_hosts = str(path / "known_hosts")
+    file = path / "config.json"
+    file.write_text(
+        json.dumps({"distributed": {"enabled": True, "workers": workers, "known_hosts": known_hosts}})
+    )
+    return file
+
+
+def workers(*args: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    command = [sys.executable, "-m", "cli.main", "workers", *map(str, args)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path, sshd: Sshd) -> Path:
+    """A configuration that knows no host yet."""
+    return config(tmp_path, sshd)
+
+
+def test_a_host_is_trusted_once_its_fingerprint_was_shown(file: Path, sshd: Sshd) -> None:
+    """`check` refuses an unknown host and says what to do; after `trust` it passes."""
+    before = workers("check", "gpu-1", "--config", file)
+    assert before.returncode == 1
+    assert "workers trust gpu-1" in before.stdout
+
+    unasked = workers("trust", "gpu-1", "--config", file)
+    assert unasked.returncode == 2
+    assert "SHA256:" in unasked.stdout
+
+    trusted = workers("trust", "gpu-1", "--yes", "--config", file)
+    assert trusted.returncode == 0, trusted.stderr
+    after = workers("check", "gpu-1", "--config", file)
+    assert after.returncode == 0, after.stdout
+    assert after.stdout.startswith("✓  gpu-1")
+    assert "known already" in workers("trust", "gpu-1", "--yes", "--config", file).stdout
+
+
+def test_one_worker_that_is_down_makes_the_check_fail(file: Path) -> None:
+    """`check` exits 1 if one is down, and says at which layer."""
+    workers("trust", "gpu-1", "--yes", "--config", file)
+    done = workers("check", "--json", "--config", file)
+    assert done.returncode == 1
+    found = {result["worker"]: result for result in json.loads(done.stdout)}
+    assert found["gpu-1"]["outcome"] == "success"
+    assert (found["gone"]["outcome"], found["gone"]["layer"]) == ("refused", "tcp")
+
+
+def test_an_unknown_worker_is_named_with_those_there_are(file: Path) -> None:
+    """Bad usage exits 2 and says what is allowed."""
+    done = workers("check", "nobody", "--config", file)
+    assert done.returncode == 2
+    assert "gpu-1, gone" in done.stderr
+
+
+def test_without_a_monitor_the_configuration_is_listed(file: Path) -> None:
+    """`workers` shows what is configured and says that nobody knows more."""
+    done = workers("--config", file, "--monitor", f"http://127.0.0.1:{free_port()}", "--json")
+    assert done.returncode == 0
+    assert [worker["id"] for worker in json.loads(done.stdout)] == ["gpu-1", "gone"]
+    assert "No monitor answers" in done.stderr
