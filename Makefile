@@ -30,7 +30,7 @@ demo: $(STAMP)
 	@$(BIN)/translation-monitor demo $(if $(ONCE),--once) $(DEMO_FLAGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not slow and not soak" -n auto --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

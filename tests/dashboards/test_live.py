@@ -16,27 +16,16 @@ from tests.otlp_receiver import attributes_of
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 WITHIN_S = 60.0
-UNPROBED = "the service does not probe its configured workers yet"
+IDLE = "its only worker is away: no probe has passed and no slot is busy"
 UNKNOWN_HOST = "no worker's host is there to tell"
 WORKERS = "translation-workers"
 # Queries that cannot answer here, and why. One that does answer fails the test, so the list can only shrink.
 AWAITING: Mapping[tuple[str, str, str], str] = {
-    (WORKERS, "Up", "A"): UNPROBED,
-    (WORKERS, "Slots", "A"): UNPROBED,
-    (WORKERS, "Slots", "B"): UNPROBED,
-    (WORKERS, "Busy", "A"): UNPROBED,
-    (WORKERS, "Stalest probe", "A"): UNPROBED,
-    (WORKERS, "Up over time", "A"): UNPROBED,
-    (WORKERS, "Workers", "A"): UNPROBED,
-    (WORKERS, "Workers", "B"): UNPROBED,
-    (WORKERS, "Workers", "C"): UNPROBED,
-    (WORKERS, "Workers", "D"): UNPROBED,
-    (WORKERS, "Workers", "E"): UNPROBED,
-    (WORKERS, "Workers", "F"): UNPROBED,
-    (WORKERS, "Failed probes", "A"): UNPROBED,
-    (WORKERS, "Probes", "A"): UNPROBED,
-    (WORKERS, "Probe layers, p95", "A"): UNPROBED,
-    (WORKERS, "Busy slots", "A"): UNPROBED,
+    (WORKERS, "Slots", "A"): IDLE,
+    (WORKERS, "Busy", "A"): IDLE,
+    (WORKERS, "Workers", "C"): IDLE,
+    (WORKERS, "Workers", "E"): IDLE,
+    (WORKERS, "Busy slots", "A"): IDLE,
     (WORKERS, "GPU", "A"): UNKNOWN_HOST,
     (WORKERS, "GPU memory", "A"): UNKNOWN_HOST,
     (WORKERS, "GPU memory", "B"): UNKNOWN_HOST,

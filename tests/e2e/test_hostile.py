@@ -147,7 +147,7 @@ async def test_fifty_thousand_hostile_frames_change_nothing(tmp_path: Path) -> N
     await _survives(tmp_path, 50_000)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_a_million_hostile_frames_change_nothing(tmp_path: Path) -> None:
     """No crash, every refusal counted, memory flat."""

@@ -89,7 +89,7 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(tmp_path: Path) -> No
     await _kill_again_and_again(tmp_path, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_two_hundred_kills_under_load_lose_and_double_nothing(tmp_path: Path) -> None:
     """200 kills: 0 acknowledged events lost, 0 duplicated, ready again in under 5 s."""

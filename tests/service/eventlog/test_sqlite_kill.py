@@ -91,7 +91,7 @@ async def test_kill_9_under_load_loses_nothing_acknowledged(tmp_path: Path, make
     await kill_and_check(tmp_path / "events.db", 8, make_event)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_two_hundred_kills_lose_nothing_acknowledged(tmp_path: Path, make_event: MakeEvent) -> None:
     """200 × kill -9 during writes under load: 0 acknowledged lost, 0 duplicated, open again in < 5 s."""
