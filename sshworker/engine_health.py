@@ -19,7 +19,7 @@ from sshworker.probe_result import PhaseTotals
 
 ANSWER_WITHIN_S: Final = 5.0
 MAX_BYTES: Final = 4 * 2**20
-_SAMPLE: Final = re.compile(r"^llamacpp:(\w+)(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
+_SAMPLE: Final = re.compile(r"^llamacpp:(\w+)(?:\{[^}]*\})? ([0-9.]+(?:[eE][+-]?[0-9]+)?)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,19 @@ async def engine_health(url: str, worker: str) -> EngineHealth:
     timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
         try:
-            status, _ = await _get(client, f"{root}/health")
+            status, health = await _get(client, f"{root}/health")
             if status == 503:
                 raise WorkerError(Failure.ENGINE_DOWN, "the engine is still loading its model", worker=worker)
-            status, models = await _get(client, f"{url.rstrip('/')}/models")
+            says_ok = status == 200 and isinstance(health, dict)
+            if status < 500:
+                status, models = await _get(client, f"{url.rstrip('/')}/models")
             if status >= 500:
                 detail = f"the engine answers with HTTP {status}"
+                raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker)
+            listed = status == 200 and isinstance(models, dict) and isinstance(models.get("data"), list)
+            # Anything may stand at the port; a server that wants a key for its models must at least be well.
+            if not listed and not (says_ok and status in (401, 403)):
+                detail = f"what answers is no OpenAI-compatible server (HTTP {status} for its models)"
                 raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker)
             _, slots = await _get(client, f"{root}/slots")
             _, metrics = await _get(client, f"{root}/metrics")
@@ -91,12 +98,22 @@ def read_engine(models: Any, slots: Any, metrics: str) -> EngineHealth:
     )
 
 
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body up to its bound; one read returns only what has arrived."""
+    parts: list[bytes] = []
+    left = MAX_BYTES
+    while left > 0 and (part := await response.content.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
 async def _get(client: aiohttp.ClientSession, address: str) -> tuple[int, Any]:
     async with client.get(address, allow_redirects=False) as response:
-        raw = await response.content.read(MAX_BYTES)
+        raw = await _body(response)
         if "json" not in response.content_type:
             return response.status, raw.decode("utf-8", "replace")
         try:
             return response.status, json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             return response.status, None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
 from opentelemetry import trace
 
 from sshworker.command import run
@@ -25,6 +26,8 @@ from sshworker.probe_result import Layer, ProbeOutcome, ProbeResult
 from sshworker.spec import WorkerSpec
 from sshworker.state import WorkerState
 from sshworker.tunnel import Tunnel
+
+log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 25.0  # under the 30 s between two probes
 TCP_TIMEOUT_S: Final = 5.0
@@ -52,6 +55,7 @@ class _Findings:
     layers_s: dict[Layer, float] = field(default_factory=dict)
     host: HostHealth = field(default_factory=HostHealth)
     engine: EngineHealth = field(default_factory=EngineHealth)
+    unverified: str | None = None
 
 
 class Probe:
@@ -102,6 +106,10 @@ class Probe:
             except TimeoutError:
                 detail = f"no answer within {timeout_s:g} s at the {found.layer} layer"
                 result = self._failed(found, WorkerError(Failure.TIMEOUT, detail, worker=self._spec.id))
+            except Exception:  # a border: whatever a worker answers, a probe has a result
+                log.exception("probe failed", worker=self._spec.id, layer=found.layer.value)
+                detail = "the probe could not make sense of the worker; the log says why"
+                result = self._failed(found, WorkerError(Failure.INTERNAL, detail, worker=self._spec.id))
             if not result.passed:
                 span.set_attribute("error.type", result.outcome.value)
                 span.set_status(trace.StatusCode.ERROR)
@@ -124,7 +132,7 @@ class Probe:
                 found.engine = await engine_health(self._tunnel.url, self._spec.id)
                 self._check_moving(found.engine)
             elif engine.command is not None:
-                await self._ask_program(engine.command)
+                await self._ask_program(engine.command, found)
 
     async def _ask_port(self) -> None:
         spec = self._spec
@@ -144,8 +152,8 @@ class Probe:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
-    async def _ask_program(self, template: str) -> None:
-        """Whether the engine's program is there; an account that may not be asked is taken at its word."""
+    async def _ask_program(self, template: str, found: _Findings) -> None:
+        """Whether the engine's program is there; an account that may not be asked is degraded."""
         program = shlex.split(template)[0]
         try:
             await run(
@@ -157,6 +165,7 @@ class Probe:
             )
         except WorkerError as err:
             if err.failure is Failure.COMMAND_REFUSED:
+                found.unverified = program.rpartition("/")[2]
                 return
             if err.failure in (Failure.EXIT, Failure.EMPTY):
                 detail = f"the worker has no program {program.rpartition('/')[2]}"
@@ -185,6 +194,8 @@ class Probe:
 
     def _trouble(self, found: _Findings) -> str | None:
         host, engine = found.host, self._spec.engine
+        if found.unverified is not None:
+            return f"nobody could look whether {found.unverified} is there: the account may not run sh"
         models = found.engine.models
         if engine is not None and engine.model and models and engine.model not in models:
             return f"the engine does not have the model {engine.model}"

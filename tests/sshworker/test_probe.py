@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+import pytest
 from aiohttp import web
 
 from sshworker.engine_health import read_engine
@@ -16,7 +17,7 @@ from sshworker.probe_result import Gpu, Layer, PhaseTotals, ProbeOutcome, ProbeR
 from sshworker.spec import Engine, WorkerSpec
 from sshworker.state import WorkerState
 from tests.llama import running_model
-from tests.sshd import Sshd, free_port
+from tests.sshd import WRAPPER, Sshd, free_port
 
 StartSshd = Callable[..., Sshd]
 
@@ -54,14 +55,23 @@ async def engine(*, processing: bool = True, answers: bool = True) -> AsyncItera
     app.router.add_get("/v1/models", models)
     app.router.add_get("/slots", slots)
     app.router.add_get("/metrics", metrics)
+    async with serving(app) as url:
+        try:
+            yield url, tokens
+        finally:
+            never.set()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve on a free port; yields the address an engine's would be."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
-        yield f"http://127.0.0.1:{port}/v1", tokens
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
-        never.set()
         await runner.cleanup()
 
 
@@ -133,6 +143,39 @@ async def test_an_engine_nobody_started(start_sshd: StartSshd) -> None:
     assert (result.outcome, result.layer) == (ProbeOutcome.ENGINE_DOWN, Layer.ENGINE)
 
 
+@pytest.mark.parametrize(("health", "models"), [(404, 404), (500, 401), (200, 404)])
+async def test_what_is_no_engine_is_not_called_up(start_sshd: StartSshd, health: int, models: int) -> None:
+    """Something else at the port, or an engine that says it is ill: engine_down, never up."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=health if request.path == "/health" else models, text="hello")
+
+    app = web.Application()
+    app.router.add_get("/{any:.*}", answer)
+    async with serving(app) as url:
+        result = await probe(start_sshd().spec(engine=Engine("openai", url=url)))
+    assert (result.outcome, result.passed) == (ProbeOutcome.ENGINE_DOWN, False)
+
+
+async def test_a_program_nobody_may_look_for_is_degraded(forced: Sshd) -> None:
+    """An account that may not run what looks for the program is never plainly up."""
+    target = forced.account.folder / f"translation-worker-{forced.port}-tr.sh"
+    target.write_text(WRAPPER.read_text())
+    target.chmod(0o755)
+    keys = forced.folder / "authorized_keys"
+    public = forced.account.key.with_suffix(".pub").read_text()
+    keys.write_text(f'restrict,port-forwarding,command="{target} --allow tr" {public}')
+    result = await probe(forced.spec(engine=Engine("command", command="no-such-engine")))
+    assert result.state is not WorkerState.UP
+    assert "no-such-engine" in result.reason
+
+
+async def test_whatever_a_worker_answers_a_probe_has_a_result(start_sshd: StartSshd) -> None:
+    """A fault of the probe's own making is an error, told, not an exception."""
+    result = await probe(start_sshd().spec(engine=Engine("command", command="unclosed 'quote")))
+    assert (result.outcome, result.passed) == (ProbeOutcome.ERROR, False)
+
+
 async def test_an_engine_that_takes_the_connection_and_never_answers_is_wedged(start_sshd: StartSshd) -> None:
     """Accepts, never answers: wedged."""
     async with engine(answers=False) as (url, _):
@@ -180,6 +223,12 @@ async def test_a_probe_comes_back_after_the_worker_did(start_sshd: StartSshd) ->
         assert not (await prober.run()).passed
         sshd.start()
         assert (await prober.run()).passed
+
+
+def test_small_counters_are_read() -> None:
+    """Prometheus writes small values with a negative exponent."""
+    metrics = "llamacpp:prompt_seconds_total 9.1e-05\nllamacpp:tokens_predicted_total e\n"
+    assert read_engine(None, None, metrics).busy_s_total == PhaseTotals(9.1e-05)
 
 
 def test_lines_that_make_no_sense_are_passed_over() -> None:
