@@ -1,4 +1,4 @@
-"""`workers`: the configured SSH workers with their live state; probe them; trust a host's key."""
+"""`workers`: the configured SSH workers with their live state; probe, drain, trust a host's key."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from rich.console import Console
@@ -28,16 +29,18 @@ from sshworker.spec import WorkerSpec
 from translation_events.errors import ConfigError, MonitorError
 
 NAME: Final = "workers"
-HELP: Final = "list SSH workers, probe them, trust a host's key"
+HELP: Final = "list SSH workers, probe and drain them, trust a host's key"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options and the two subcommands."""
+    """Declare the options and the subcommands."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (MONITOR_CONFIG)")
     parser.add_argument("--json", action="store_true", help="as data")
     add_monitor_option(parser)
     parser.set_defaults(action=_list)
-    actions = parser.add_subparsers(metavar="check | trust", prog="translation-monitor workers")
+    actions = parser.add_subparsers(
+        metavar="check | trust | drain | undrain", prog="translation-monitor workers"
+    )
 
     check = actions.add_parser(
         "check",
@@ -57,7 +60,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     into.add_argument("--replace", action="store_true", help="take the place of a key that is known already")
     into.add_argument("--yes", action="store_true", help="do not ask: the fingerprint has been compared")
     into.set_defaults(action=_trust)
-    for one in (check, into):
+
+    drain = actions.add_parser(
+        "drain",
+        help="give it no new work",
+        description="Tells the monitor that a worker is to take no new work. What it does, it finishes.",
+    )
+    drain.add_argument("--reason", metavar="TEXT", help="why, for whoever looks at it later")
+    drain.set_defaults(action=_drain)
+    undrain = actions.add_parser(
+        "undrain", help="let it work again", description="Ends what `workers drain` began."
+    )
+    undrain.set_defaults(action=_undrain)
+    for one in (drain, undrain):
+        one.add_argument("id", metavar="ID")
+        one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as data")
+        add_monitor_option(one)
+    for one in (check, into, drain, undrain):
         one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
         add_log_options(one)
 
@@ -81,8 +100,15 @@ async def _list(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
     except Unreachable:
         print("No monitor answers; this is the configuration alone.", file=sys.stderr)
         workers = [
-            {"id": s.id, "configured": True, "host": s.host, "port": s.port, "capacity": s.max_capacity}
-            for s in specs
+            {
+                "id": spec.id,
+                "configured": True,
+                "host": spec.host,
+                "port": spec.port,
+                "capacity": spec.max_capacity,
+                "engine": None if spec.engine is None else spec.engine.kind,
+            }
+            for spec in specs
         ]
     if args.json:
         print(orjson.dumps(workers, option=orjson.OPT_INDENT_2).decode())
@@ -138,6 +164,25 @@ async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
     return 0
 
 
+async def _drain(_: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    return await _order(args, "drain", {} if args.reason is None else {"reason": args.reason})
+
+
+async def _undrain(_: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    return await _order(args, "undrain", {})
+
+
+async def _order(args: argparse.Namespace, order: str, body: Mapping[str, str]) -> int:
+    """Have the monitor do it and show what the worker is now."""
+    async with open_monitor(monitor_address(args)) as monitor:
+        worker = await monitor.post(f"/workers/{quote(args.id, safe='')}/{order}", body)
+    if args.json:
+        print(orjson.dumps(worker, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(f"{printable(worker['id'])} is {worker['state']}: {printable(worker['reason'])}")
+    return 0
+
+
 def _named(specs: Sequence[WorkerSpec], worker_id: str) -> WorkerSpec:
     for spec in specs:
         if spec.id == worker_id:
@@ -148,7 +193,7 @@ def _named(specs: Sequence[WorkerSpec], worker_id: str) -> WorkerSpec:
 
 def _show(workers: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("worker", "state", "slots", "last probe", "host", "model", "reason"):
+    for heading in ("worker", "state", "slots", "last probe", "host", "engine", "model", "reason"):
         table.add_column(heading)
     for worker in workers:
         slots = "/".join("–" if n is None else str(n) for n in (worker.get("active"), worker.get("capacity")))
@@ -160,6 +205,7 @@ def _show(workers: Sequence[Mapping[str, Any]]) -> None:
             slots,
             moment(worker.get("last_probe")) or "–",
             f"{host}:{worker['port']}" if worker.get("port") else host,
+            printable(worker.get("engine") or "–"),
             printable(models[-1] if models else "–", 40),
             printable(worker.get("reason"), 80),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,7 +21,7 @@ from service import keys
 from service.config import Config
 from service.connections import Connections, Role
 from service.eventlog.open import open_log
-from service.http import pages, publish, sessions, status
+from service.http import pages, publish, sessions, status, workers
 from service.ingest import Ingest
 from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
@@ -71,12 +72,13 @@ async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Eve
     app[keys.INGEST] = server.ingest
     app[keys.LOG] = event_log
     app[keys.METRICS] = server.metrics
+    app[keys.PROBER] = server.prober
     app[keys.READERS] = server.readers
     app[keys.RELAY] = server.relay
     app[keys.SESSIONS] = server.sessions
     app[keys.STARTED_AT] = time.time()
     app[keys.WORKERS] = server.workers
-    for table in (pages.routes, publish.routes, sessions.routes, status.routes):
+    for table in (pages.routes, publish.routes, sessions.routes, status.routes, workers.routes):
         app.add_routes(table)
     app.router.add_get("/ws", websocket)
     app.cleanup_ctx.append(server.hold_log)
@@ -93,13 +95,19 @@ class _Server:
         self._stats = stats
         self._config = config
         self.connections = Connections(config.server.max_connections)
-        self.workers = WorkerProjection(config.distributed)
+        self.workers = WorkerProjection(
+            config.distributed, is_running=lambda session_id: self.sessions.is_running(session_id)
+        )
+        self._specs = specs_of(config.distributed)
         self.metrics = PrometheusExporter(
             version=__version__,
             revision=config.revision,
             snapshot=self._snapshot,
-            workers=[spec.id for spec in specs_of(config.distributed)],
+            workers=[spec.id for spec in self._specs],
             worker_id=self.workers.id_of,
+        )
+        self.prober = Prober(
+            event_log, self.workers, self.metrics, interval_s=config.distributed.health_check_interval
         )
         self.relay = Relay(event_log, self.metrics)
         self.ingest = Ingest(event_log, self.metrics, max_event_bytes=config.server.max_event_bytes)
@@ -159,17 +167,8 @@ class _Server:
         supervisor.add("pings", self.connections.keep_alive, vital=False)
         supervisor.add("loop lag", lambda: watch_loop(self.metrics), vital=False)
         supervisor.add("log statistics", self._watch_log, vital=False)
-        distributed = self._config.distributed
-        specs = specs_of(distributed)
-        if specs:
-            prober = Prober(
-                specs,
-                self._log,
-                self.workers,
-                self.metrics,
-                interval_s=distributed.health_check_interval,
-            )
-            supervisor.add("worker probes", prober.run, vital=False)
+        for spec in self._specs:
+            supervisor.add(f"probe {spec.id}", partial(self.prober.watch, spec), vital=False)
         if self.tracing is not None:
             supervisor.add("spans", self.tracing.run, vital=False)
         async with asyncio.TaskGroup() as tasks:

@@ -8,6 +8,7 @@ from exporters.prometheus import PrometheusExporter
 from service.config import Config
 from service.connections import Connections
 from service.ingest import Ingest
+from service.prober import Prober
 from service.projections.sessions import SessionProjection
 from service.projections.workers import WorkerProjection
 from service.readers import Readers
@@ -19,6 +20,7 @@ CONNECTIONS = web.AppKey("connections", Connections)
 INGEST = web.AppKey("ingest", Ingest)
 LOG = web.AppKey("log", EventLog)
 METRICS = web.AppKey("metrics", PrometheusExporter)
+PROBER = web.AppKey("prober", Prober)
 READERS = web.AppKey("readers", Readers)
 RELAY = web.AppKey("relay", Relay)
 SESSIONS = web.AppKey("sessions", SessionProjection)

@@ -1,21 +1,23 @@
-"""Probes the configured workers and tells what it finds: as metrics, at `/workers`, as `worker_status`."""
+"""Probes the configured workers and tells what it finds: in metrics, at `/workers`, as `worker_status`."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections import defaultdict
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from exporters.prometheus import PrometheusExporter
+from service.projections.worker import NOT_PROBED
 from service.projections.workers import WorkerProjection
 from sshworker.probe import TIMEOUT_S, Probe
 from sshworker.probe_result import ProbeResult
 from sshworker.spec import WorkerSpec
+from sshworker.state import WorkerState
 from translation_events.decode import decode_event
 from translation_events.errors import LogUnavailable
 from translation_events.event import EventType
@@ -29,31 +31,30 @@ JITTER: Final = 0.1  # twenty workers are not asked in the same instant for ever
 
 
 class Prober:
-    """One loop a worker, each with the connection it holds; a worker's fault is a result, never an error."""
+    """One loop a worker, each with the connection it holds; a worker's fault is a result, never an error.
+
+    It alone speaks for the configured workers in the log, one event after the other for each of them, so a
+    probe that ends while a worker is being drained cannot contradict it.
+    """
 
     def __init__(
         self,
-        specs: Sequence[WorkerSpec],
         event_log: EventLog,
         workers: WorkerProjection,
         metrics: PrometheusExporter,
         *,
         interval_s: float,
     ) -> None:
-        self._specs = specs
         self._log = event_log
         self._workers = workers
         self._metrics = metrics
         self._interval_s = interval_s
+        self._results: dict[str, ProbeResult] = {}
         self._told_at: dict[str, float] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def run(self) -> None:
-        """Probe until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for spec in self._specs:
-                tasks.create_task(self._watch(spec), name=f"probe {spec.id}")
-
-    async def _watch(self, spec: WorkerSpec) -> None:
+    async def watch(self, spec: WorkerSpec) -> None:
+        """Probe one worker until cancelled."""
         async with Probe(spec) as probe:
             while True:
                 began = time.monotonic()
@@ -61,35 +62,68 @@ class Prober:
                 pause = self._interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
                 await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
 
+    async def drain(self, worker_id: str, reason: str | None) -> None:
+        """Have a configured worker take no new work; nothing happens where that is so already.
+
+        Raises: LogUnavailable: it goes on as before.
+        """
+        words = "drained by hand" if reason is None else f"drained: {reason}"
+        async with self._turns[worker_id]:
+            worker = self._workers.configured_worker(worker_id)
+            if worker is None or (worker.draining and (reason is None or worker.reason == words)):
+                return
+            since = worker.since if worker.draining and worker.since is not None else time.time()
+            await self._tell(worker_id, WorkerState.DRAINING, words, since)
+            self._workers.drained(worker_id, words, since)
+            log.info("worker drained", worker=worker_id, reason=reason)
+
+    async def undrain(self, worker_id: str) -> None:
+        """Have a drained worker be what its last probe found. Raises: LogUnavailable: it stays drained."""
+        async with self._turns[worker_id]:
+            worker = self._workers.configured_worker(worker_id)
+            if worker is None or not worker.draining:
+                return
+            result = self._results.get(worker_id)
+            state, reason = (
+                (WorkerState.UNKNOWN, NOT_PROBED) if result is None else (result.state, result.reason)
+            )
+            now = time.time()
+            await self._tell(worker_id, state, reason, now)
+            self._workers.undrained(worker_id, state, reason, now)
+            log.info("worker undrained", worker=worker_id, state=state.value)
+
     async def _take(self, result: ProbeResult) -> None:
+        worker_id = result.worker
         layers_s = {layer.value: seconds for layer, seconds in result.layers_s.items()}
-        self._metrics.worker_probed(result.worker, result.outcome.value, layers_s)
-        changed = self._workers.probed(result)
-        now = time.monotonic()
-        if changed:
-            log.info("worker changed", worker=result.worker, state=result.state.value, reason=result.reason)
-        elif now - self._told_at.get(result.worker, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
-            return
-        event = {
-            "type": EventType.WORKER_STATUS,
-            "session_id": SESSION,
-            "data": _data(result, self._workers.since(result.worker)),
-        }
-        try:
-            await self._log.append([decode_event(orjson.dumps(event), internal=True)])
-            self._told_at[result.worker] = now
-        except LogUnavailable:
-            # Told with the next probe; the metrics and /workers know already.
-            self._told_at.pop(result.worker, None)
+        self._metrics.worker_probed(worker_id, result.outcome.value, layers_s)
+        async with self._turns[worker_id]:
+            self._results[worker_id] = result
+            changed = self._workers.probed(result)
+            if changed:
+                log.info("worker changed", worker=worker_id, state=result.state.value, reason=result.reason)
+            elif time.monotonic() - self._told_at.get(worker_id, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+                return
+            try:
+                await self._tell(worker_id, *self._workers.state_of(worker_id))
+            except LogUnavailable:
+                # Told with the next probe; the metrics and /workers know already.
+                self._told_at.pop(worker_id, None)
+
+    async def _tell(
+        self, worker_id: str, state: WorkerState, reason: str | None, since: float | None
+    ) -> None:
+        data = {"worker": worker_id, "state": state.value, "reason": reason, "since": since}
+        if (result := self._results.get(worker_id)) is not None:
+            data |= _found(result)
+        event = {"type": EventType.WORKER_STATUS, "session_id": SESSION, "data": data}
+        await self._log.append([decode_event(orjson.dumps(event), internal=True)])
+        self._told_at[worker_id] = time.monotonic()
 
 
-def _data(result: ProbeResult, since: float | None) -> dict[str, Any]:
+def _found(result: ProbeResult) -> dict[str, Any]:
+    """What a probe adds to `worker_status`."""
     tokens, busy = result.tokens_total, result.busy_s_total
-    data: dict[str, Any] = {
-        "worker": result.worker,
-        "state": result.state.value,
-        "reason": result.reason,
-        "since": since,
+    found: dict[str, Any] = {
         "layer": result.layer.value,
         "probe": {"result": result.outcome.value, "duration_s": sum(result.layers_s.values())},
         "slots": {"capacity": result.slots_capacity, "active": result.slots_active},
@@ -97,7 +131,7 @@ def _data(result: ProbeResult, since: float | None) -> dict[str, Any]:
         "busy_s_total": {"prefill": busy.prefill, "decode": busy.decode},
     }
     if result.gpus:
-        data["gpu"] = [
+        found["gpu"] = [
             {
                 "index": gpu.index,
                 "utilization_ratio": gpu.utilization_ratio,
@@ -106,4 +140,4 @@ def _data(result: ProbeResult, since: float | None) -> dict[str, Any]:
             }
             for gpu in result.gpus
         ]
-    return data
+    return found

@@ -74,6 +74,7 @@ class Readers:
             self.cursor = events[-1].seq
             await asyncio.sleep(0)
         self.cursor = max(self.cursor, self._log.last_seq)
+        self._workers.caught_up()
 
     async def run(self) -> None:
         """Follow the log until cancelled. A failure here ends the process: nothing acknowledged is lost."""

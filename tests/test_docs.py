@@ -15,10 +15,10 @@ import pytest
 
 from cli.main import offered
 from cli.options import add_log_options
-from service.http import pages, publish, sessions, status
+from service.http import pages, publish, sessions, status, workers
 from service.problems import MEANINGS
 from service.projections.sessions import SessionProjection
-from service.projections.workers import Worker
+from service.projections.worker import Worker
 from translation_events import Publisher, PublisherStats
 from translation_events.decode import decode_event, read_stored, stored_body
 from translation_events.event import ErrorType, Event, EventType, Usage, WorkerInfo
@@ -180,7 +180,7 @@ def test_images_are_light() -> None:
 
 def test_the_protocol_names_every_route() -> None:
     """A path that can be asked for is part of the contract."""
-    for table in (pages.routes, publish.routes, sessions.routes, status.routes):
+    for table in (pages.routes, publish.routes, sessions.routes, status.routes, workers.routes):
         for route in table:
             path = getattr(route, "path", "")
             if path == "/" or path.startswith("/static/"):

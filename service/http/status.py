@@ -1,4 +1,4 @@
-"""`/status`, `/workers`, health and metrics. Source: docs/protocol.md, "HTTP"."""
+"""`/status`, health and metrics. Source: docs/protocol.md, "HTTP"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from aiohttp import web
 from service.connections import Connection, Role
 from service.http.reading import json_response, settled
 from service.keys import CONNECTIONS, LOG, METRICS, READERS, RELAY, SESSIONS, STARTED_AT, WORKERS
-from service.problems import problem
 from translation_events.version import __version__
 
 routes = web.RouteTableDef()
@@ -47,23 +46,6 @@ async def status(request: web.Request) -> web.Response:
     if request.query.get("connections") == "1":
         body["connections"] = [_connection(app, connection) for connection in connections]
     return json_response(body, lag_events=lag)
-
-
-@routes.get("/workers")
-async def workers(request: web.Request) -> web.Response:
-    """The configured and the seen workers."""
-    lag = await settled(request)
-    return json_response({"workers": request.app[WORKERS].views()}, lag_events=lag)
-
-
-@routes.get("/workers/{worker_id}")
-async def worker(request: web.Request) -> web.Response:
-    """One worker."""
-    lag = await settled(request)
-    view = request.app[WORKERS].view(request.match_info["worker_id"])
-    if view is None:
-        return problem("not_found", "No such worker: it is neither configured nor named by an event.")
-    return json_response(view, lag_events=lag)
 
 
 @routes.get("/metrics")

@@ -106,6 +106,10 @@ class SessionProjection:
         """One session."""
         return self._sessions.get(session_id)
 
+    def is_running(self, session_id: str) -> bool:
+        """Whether there is such a session and its attempt has not ended."""
+        return session_id in self._running
+
     def running(self) -> Iterator[Session]:
         """Those whose attempt has not ended."""
         return (self._sessions[session_id] for session_id in tuple(self._running))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from exporters.snapshot import GpuSample, WorkerSample
-from service.config_distributed import DistributedConfig
-from sshworker.probe_result import Gpu, ProbeOutcome, ProbeResult
+from exporters.snapshot import WorkerSample
+from service.config_distributed import DistributedConfig, WorkerConfig
+from service.projections.worker import MAX_MODELS, NOT_PROBED, Worker
+from sshworker.probe_result import ProbeResult
+from sshworker.state import WorkerState
 from translation_events.decode import worker_status_of
-from translation_events.event import EventType, StoredEvent, WorkerInfo
+from translation_events.event import EventType, StoredEvent, WorkerInfo, WorkerStatus
 from translation_events.session import Applied, Ended, ErrorCounted
 
 log = structlog.get_logger(__name__)
@@ -20,42 +22,7 @@ log = structlog.get_logger(__name__)
 SAVED_AS: Final = "worker"
 WORKER_STATUS: Final = EventType.WORKER_STATUS.value
 MAX_SEEN: Final = 500  # workers no configuration names: producers could otherwise fill the memory
-MAX_MODELS: Final = 16
 SSH_PORT: Final = 22
-_PASSED: Final = ProbeOutcome.SUCCESS.value
-_NOT_PROBED: Final = "not probed since the start"
-
-
-class Worker(msgspec.Struct):
-    """One worker. Times are Unix seconds; `state` is what was last said of it; `folded_seq` is the last
-    event folded in."""
-
-    id: str
-    configured: bool = False
-    name: str | None = None
-    host: str | None = None
-    port: int | None = None
-    type: str | None = None
-    capacity: int | None = None
-    active: int | None = None
-    state: str = "unknown"
-    reason: str | None = None
-    since: float | None = None
-    last_seen: float | None = None
-    last_probe: float | None = None
-    last_success: float | None = None
-    probe_result: str | None = None
-    load_ratio: float | None = None
-    memory_used_bytes: float | None = None
-    memory_total_bytes: float | None = None
-    gpus: list[Gpu] = msgspec.field(default_factory=list)
-    last_session: str | None = None
-    models: list[str] = msgspec.field(default_factory=list)
-    tags: list[str] = msgspec.field(default_factory=list)
-    errors: int = 0
-    events: int = 0
-    folded_seq: int = 0
-
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Worker).decode
@@ -71,29 +38,23 @@ class WorkerProjection:
 
     name = "workers"
 
-    def __init__(self, distributed: DistributedConfig) -> None:
+    def __init__(
+        self, distributed: DistributedConfig, *, is_running: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """`is_running` tells whether a session has not ended: only such a one holds slots."""
         self._workers: dict[str, Worker] = {}
         self._by_name: dict[str, str] = {}
         self._by_address: dict[tuple[str, int], str] = {}
         self._dirty: set[str] = set()
         self._being_saved: set[str] = set()
         self._slots: dict[str, dict[str, int]] = {}
+        self._is_running = is_running
+        self._caught_up = False
         self._probes = distributed.enabled
         for worker_id, configured in distributed.workers.items():
             if not configured.enabled:
                 continue
-            self._workers[worker_id] = Worker(
-                worker_id,
-                configured=True,
-                name=configured.name,
-                host=configured.host,
-                port=configured.port,
-                capacity=configured.max_capacity,
-                tags=list(configured.tags),
-                reason=_NOT_PROBED
-                if distributed.enabled
-                else "distributed.enabled is false: nobody probes it",
-            )
+            self._workers[worker_id] = _configured(worker_id, configured, is_probed=self._probes)
             self._by_name[worker_id] = self._by_address[configured.host, configured.port] = worker_id
             if configured.name:
                 self._by_name[configured.name] = worker_id
@@ -101,53 +62,49 @@ class WorkerProjection:
     @property
     def configured(self) -> int:
         """How many workers are probed: those that are enabled, while `distributed` is."""
-        return sum(worker.configured for worker in self._workers.values()) if self._probes else 0
+        return len(self.configured_ids()) if self._probes else 0
+
+    def configured_ids(self) -> list[str]:
+        """The enabled workers of the configuration, in its order."""
+        return [worker.id for worker in self._workers.values() if worker.configured]
+
+    def configured_worker(self, worker_id: str) -> Worker | None:
+        """A worker of the configuration; None for one that is merely seen, or unknown."""
+        worker = self._workers.get(worker_id)
+        return worker if worker is not None and worker.configured else None
 
     def probed(self, result: ProbeResult) -> bool:
         """Take a finished probe of a configured worker; True if its state has changed."""
-        worker = self._workers[result.worker]
-        changed = worker.state != result.state.value
-        if changed:
-            worker.since = result.finished_at
-        worker.state, worker.reason = result.state.value, result.reason
-        worker.last_probe, worker.probe_result = result.finished_at, result.outcome.value
-        if result.passed:
-            worker.last_success = result.finished_at
-            worker.load_ratio = result.load_ratio
-            worker.memory_used_bytes = result.memory_used_bytes
-            worker.memory_total_bytes = result.memory_total_bytes
-            worker.gpus = list(result.gpus)
-            worker.models = list(result.models)[:MAX_MODELS] or worker.models
-        self._dirty.add(worker.id)
-        return changed
+        self._dirty.add(result.worker)
+        return self._workers[result.worker].take_probe(result)
 
-    def since(self, worker_id: str) -> float | None:
-        """Since when (Unix seconds) a worker has been in its state."""
-        return self._workers[worker_id].since
+    def state_of(self, worker_id: str) -> tuple[WorkerState, str | None, float | None]:
+        """State, reason and since when (Unix seconds) of a known worker."""
+        worker = self._workers[worker_id]
+        return WorkerState(worker.state), worker.reason, worker.since
+
+    def drained(self, worker_id: str, reason: str, at: float) -> None:
+        """A configured worker is to take no new work."""
+        self._dirty.add(worker_id)
+        worker = self._workers[worker_id]
+        worker.draining = True
+        worker.become(WorkerState.DRAINING.value, reason, at)
+
+    def undrained(self, worker_id: str, state: WorkerState, reason: str, at: float) -> None:
+        """A configured worker may work again, and is what its last probe has found."""
+        self._dirty.add(worker_id)
+        worker = self._workers[worker_id]
+        worker.draining = False
+        worker.become(state.value, reason, at)
+
+    def caught_up(self) -> None:
+        """The log has been read to its end: from here on this process itself says who is drained."""
+        self._caught_up = True
 
     def samples(self) -> list[WorkerSample]:
-        """All workers for a scrape, the newest seen first; `up` is 0, never absent, for a probed one."""
+        """All workers for a scrape, the newest seen first."""
         ordered = sorted(self._workers.values(), key=lambda w: -(w.last_seen or 0))
-        return [
-            WorkerSample(
-                id=worker.id,
-                host=worker.host,
-                port=worker.port,
-                type=worker.type,
-                model=worker.models[-1] if worker.models else None,
-                up=worker.probe_result == _PASSED if worker.configured and self._probes else None,
-                last_probe=worker.last_probe,
-                last_success=worker.last_success,
-                capacity=worker.capacity,
-                active=worker.active,
-                load_ratio=worker.load_ratio,
-                gpus=[
-                    GpuSample(g.index, g.utilization_ratio, g.memory_used_bytes, g.memory_total_bytes)
-                    for g in worker.gpus
-                ],
-            )
-            for worker in ordered
-        ]
+        return [worker.sample(is_probed=worker.configured and self._probes) for worker in ordered]
 
     def apply(self, batch: Sequence[Applied]) -> None:
         """Note every worker an event names."""
@@ -180,7 +137,7 @@ class WorkerProjection:
         known = self._workers.get(before.id)
         if known is None and before.configured:
             return  # no longer configured: an event will name it if it still works
-        if known is not None and known.folded_seq >= before.folded_seq:
+        if known is not None and known.folded_seq > before.folded_seq:
             return
         if known is not None and known.configured:
             before = msgspec.structs.replace(
@@ -189,15 +146,15 @@ class WorkerProjection:
                 name=known.name,
                 host=known.host,
                 port=known.port,
+                engine=known.engine,
                 capacity=known.capacity,
                 tags=known.tags,
-                # What was true before the restart is no news of now.
-                state=known.state,
-                reason=known.reason,
-                since=None,
                 probe_result=None,
+                probe_reason=None,
                 active=None,
             )
+            if not before.draining:  # what a probe found before the restart is no news of now
+                before.state, before.reason, before.since = known.state, known.reason, None
         self._workers[before.id] = before
 
     def take_dirty(self) -> dict[str, bytes]:
@@ -227,12 +184,12 @@ class WorkerProjection:
     def views(self) -> list[dict[str, Any]]:
         """All workers as `/workers` shows them, the configured ones first."""
         ordered = sorted(self._workers.values(), key=lambda w: (not w.configured, -(w.last_seen or 0), w.id))
-        return [_view(worker) for worker in ordered]
+        return [worker.view() for worker in ordered]
 
     def view(self, worker_id: str) -> dict[str, Any] | None:
         """One worker, or None."""
         worker = self._workers.get(worker_id)
-        return None if worker is None else _view(worker)
+        return None if worker is None else worker.view()
 
     def _apply_info(self, info: WorkerInfo, applied: Applied) -> None:
         worker = self._seen(self.id_of(info), applied.stored)
@@ -260,17 +217,28 @@ class WorkerProjection:
         worker = self._seen(self._by_name.get(status.worker, status.worker), stored)
         if worker is None:
             return
-        if not worker.configured:  # what a configured one is, its probes say
-            if worker.state != status.state or worker.since is None:
-                worker.since = status.since if status.since is not None else stored.received_at
-            worker.state, worker.reason = status.state, status.reason
-        if stored.event.session_id[0] == "_" or status.slots is None:
+        session_id, at = stored.event.session_id, stored.received_at
+        if session_id[0] == "_":
+            if worker.configured and not self._caught_up:
+                self._take_back_drain(worker, status, at)
             return
-        if status.slots.active is not None:
-            self._slots.setdefault(worker.id, {})[stored.event.session_id] = status.slots.active
+        if not worker.configured:  # what a configured one is, its probes say
+            worker.become(status.state, status.reason, at if status.since is None else status.since)
+        if status.slots is None:
+            return
+        if status.slots.active is not None and self._is_running(session_id):
+            self._slots.setdefault(worker.id, {})[session_id] = status.slots.active
             worker.active = sum(self._slots[worker.id].values())
         if status.slots.capacity is not None and not worker.configured:
             worker.capacity = status.slots.capacity
+
+    def _take_back_drain(self, worker: Worker, status: WorkerStatus, at: float) -> None:
+        """The log is where a drain is kept: the last `worker_status` of the service's own says it."""
+        if status.state == WorkerState.DRAINING.value:
+            since = at if status.since is None else status.since
+            self.drained(worker.id, status.reason or "", since)
+        elif worker.draining:
+            self.undrained(worker.id, WorkerState.UNKNOWN, NOT_PROBED, at)
 
     def _free_slots(self, session_id: str) -> None:
         """A session that has ended holds no slot, whatever it said last."""
@@ -297,10 +265,20 @@ class WorkerProjection:
     def _forget_oldest(self) -> None:
         seen = [w for w in self._workers.values() if not w.configured]
         if len(seen) > MAX_SEEN:
-            del self._workers[min(seen, key=lambda w: w.last_seen or 0).id]
+            oldest = min(seen, key=lambda w: w.last_seen or 0).id
+            del self._workers[oldest]
+            self._slots.pop(oldest, None)
 
 
-def _view(worker: Worker) -> dict[str, Any]:
-    view: dict[str, Any] = msgspec.to_builtins(worker)
-    del view["folded_seq"]
-    return view
+def _configured(worker_id: str, config: WorkerConfig, *, is_probed: bool) -> Worker:
+    return Worker(
+        worker_id,
+        configured=True,
+        name=config.name,
+        host=config.host,
+        port=config.port,
+        engine=None if config.engine is None else config.engine.kind,
+        capacity=config.max_capacity,
+        tags=list(config.tags),
+        reason=NOT_PROBED if is_probed else "distributed.enabled is false: nobody probes it",
+    )

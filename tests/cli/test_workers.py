@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.sshd import Sshd, free_port
+from tests.monitor_process import MonitorProcess
+from tests.sshd import Sshd, free_port, make_key
 
 
 def config(path: Path, sshd: Sshd, **worker: object) -> Path:
@@ -80,3 +83,56 @@ def test_without_a_monitor_the_configuration_is_listed(file: Path) -> None:
     assert done.returncode == 0
     assert [worker["id"] for worker in json.loads(done.stdout)] == ["gpu-1", "gone"]
     assert "No monitor answers" in done.stderr
+
+
+@pytest.fixture
+async def probing(file: Path, tmp_path: Path) -> AsyncIterator[MonitorProcess]:
+    """A monitor that probes the workers of the file."""
+    monitor = MonitorProcess(tmp_path / "events.db", environ={"MONITOR_CONFIG": str(file)})
+    await monitor.start()
+    yield monitor
+    await monitor.stop()
+
+
+async def test_a_worker_is_drained_and_undrained_through_the_monitor(
+    file: Path, probing: MonitorProcess
+) -> None:
+    """`workers drain|undrain` say what the worker is now; `workers` shows the state the monitor has."""
+    there = ("--monitor", probing.url)
+    drained = await asyncio.to_thread(workers, "drain", "gone", "--reason", "new GPU", *there)
+    assert (drained.returncode, drained.stdout) == (0, "gone is draining: drained: new GPU\n"), drained.stderr
+    listed = await asyncio.to_thread(workers, "--config", file, *there)
+    (row,) = [line for line in listed.stdout.splitlines() if line.startswith("gone")]
+    assert "draining" in row
+    shown = await asyncio.to_thread(workers, "--json", *there)
+    assert {worker["id"]: worker["draining"] for worker in json.loads(shown.stdout)} == {
+        "gpu-1": False,
+        "gone": True,
+    }
+    undrained = await asyncio.to_thread(workers, "undrain", "gone", "--json", *there)
+    assert json.loads(undrained.stdout)["draining"] is False
+    unknown = await asyncio.to_thread(workers, "drain", "nobody", *there)
+    assert unknown.returncode == 1
+    assert "gpu-1, gone" in unknown.stderr
+
+
+def test_without_a_monitor_nobody_is_drained(file: Path) -> None:
+    """One line and exit code 1: a drain that nobody keeps would be none."""
+    done = workers("drain", "gone", "--config", file, "--monitor", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "No monitor answers" in done.stderr
+
+
+def test_a_changed_key_is_replaced_only_when_asked(file: Path, sshd: Sshd) -> None:
+    """Another key than the known one is refused with what to do; `--replace` takes it."""
+    workers("trust", "gpu-1", "--yes", "--config", file)
+    known_hosts = file.parent / "known_hosts"
+    other = make_key(file.parent / "other").with_suffix(".pub").read_text()
+    known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {other}")
+    refused = workers("trust", "gpu-1", "--yes", "--config", file)
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+    assert workers("check", "gpu-1", "--config", file).returncode == 1
+    replaced = workers("trust", "gpu-1", "--yes", "--replace", "--config", file)
+    assert replaced.returncode == 0, replaced.stderr
+    assert workers("check", "gpu-1", "--config", file).returncode == 0

@@ -255,3 +255,16 @@ async def _replies(ws: aiohttp.ClientWebSocketResponse, count: int) -> list[dict
         message = await receive(ws)
         replies += message if isinstance(message, list) else [message]
     return replies
+
+
+async def test_the_servers_own_session_can_be_viewed_and_not_written(server: Server) -> None:
+    """A connection's `session_id` fills a missing one only where the client may name it itself."""
+    ws = await server.ws("session_id=_workers&ack=1")
+    data = {"worker": "gpu-1", "state": "up"}
+    for sent in ({"type": "worker_status", "data": data}, event("_workers", "worker_status", data=data)):
+        await ws.send_json(sent)
+        reply = await receive(ws)
+        assert (reply["type"], reply["code"], reply["field"]) == ("error", "invalid_event", "session_id")
+    await ws.send_json(event("mine"))
+    assert (await receive(ws))["type"] == "ack"
+    assert (await server.get("/status"))["event_log"]["last_seq"] == 1
