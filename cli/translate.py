@@ -18,16 +18,17 @@ from opentelemetry import trace
 from rich.console import Console
 
 from cli.display import duration
-from cli.options import add_monitor_option
+from cli.fleet import add_fleet_options, configured_workers, fleet_of
+from cli.options import add_monitor_option, monitor_address
 from cli.resume import claimed_progress, say_how_to_resume
 from cli.translate_view import TranslateView
 from exporters.tracing_live import live_provider
-from translation_events import ErrorType, Publisher
+from translation_events import Publisher
 from translation_events.address import DEFAULT_URL, MonitorAddress
 from translation_events.decode import check_session_id
 from translation_events.errors import ConfigError, InvalidEvent
 from translation_events.ids import new_event_id
-from translator.engines.choice import Chosen, EngineName, choose_engine, open_engine
+from translator.engines.choice import Chosen, EngineName, Fleet, choose_engine, open_engine
 from translator.engines.engine import EngineUnavailable
 from translator.engines.languages import language
 from translator.output import Job, plan
@@ -42,6 +43,7 @@ HELP: Final = "translate text and Markdown files, reporting to the monitor"
 log = structlog.get_logger(__name__)
 
 DEFAULT_CONCURRENCY: Final = 4
+MAX_CONCURRENCY: Final = 64
 PROBE_S: Final = 0.5  # for a monitor nobody asked for: on the same machine it answers at once
 INTERRUPTED: Final = 130
 
@@ -59,7 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="target", required=True, metavar="LANG", help="language wanted: es")
     parser.add_argument(
         "--engine", type=EngineName, choices=list(EngineName),
-        help="llm (OPENAI_API_KEY, OPENAI_BASE_URL), apertium or glossary; default: the best one found",
+        help="ssh (the configured workers), llm (OPENAI_API_KEY, OPENAI_BASE_URL), apertium or glossary; "
+        "default: the best one found",
     )  # fmt: skip
     parser.add_argument("--model", help="model of the llm engine; default: the endpoint's first")
     parser.add_argument(
@@ -71,14 +74,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="go on where an earlier run of the same work stopped; engine and model may be others",
     )  # fmt: skip
     parser.add_argument(
-        "--concurrency", type=_count, default=DEFAULT_CONCURRENCY, metavar="N",
-        help=f"segments with the engine at a time ({DEFAULT_CONCURRENCY})",
+        "--concurrency", type=_count, metavar="N",
+        help=f"segments with the engine at a time ({DEFAULT_CONCURRENCY}; ssh: what the workers take)",
     )  # fmt: skip
     parser.add_argument(
         "--pace", type=_seconds, default=0.0, metavar="S",
         help="at least so many seconds between two segments, to watch it work (0)",
     )  # fmt: skip
     add_monitor_option(parser)
+    add_fleet_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--session-id: {error.detail}") from error
     if args.model and args.engine not in (None, EngineName.LLM):
         raise ConfigError(f"--model is for the llm engine; {args.engine} has none")
+    specs = configured_workers(args, os.environ)
     console = Console(stderr=True, soft_wrap=True)
     with _spans(os.environ), contextlib.ExitStack() as open_until_end:
         try:
@@ -112,7 +117,10 @@ def run(args: argparse.Namespace) -> int:
         if publisher is not None:
             emitters.append(open_until_end.enter_context(publisher))
         try:
-            code = asyncio.run(_translate(args, jobs, languages, emitters, progress, console))
+            fleet = fleet_of(
+                args, specs, Tee(*emitters), None if publisher is None else monitor_address(args)
+            )
+            code = asyncio.run(_translate(args, jobs, languages, emitters, progress, console, fleet))
         except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
             console.print("Interrupted; no file is left half written.")
             code = INTERRUPTED
@@ -128,16 +136,15 @@ async def _translate(
     emitters: Sequence[Emitter],
     progress: Progress | None,
     console: Console,
+    fleet: Fleet,
 ) -> int:
     _cancel_on_sigterm()
     source, target = languages
     try:
-        engine, reason = await _engine(args, source, target)
+        engine, reason = await _engine(args, source, target, fleet)
     except EngineUnavailable as error:
         engine_name = args.engine or "none"
-        Report(Tee(*emitters), str(engine_name), args.model or "").fatal(
-            None, ErrorType.ENGINE_DOWN, error.detail
-        )
+        Report(Tee(*emitters), str(engine_name), args.model or "").fatal(None, error.error_type, error.detail)
         _complain(error.detail)
         return 1
     console.print(f"Engine: {engine.statement}.", highlight=False, markup=False)
@@ -150,8 +157,8 @@ async def _translate(
         with TranslateView(console) as view:
             outcome = await Translation(
                 jobs, engine, Tee(*emitters, view),
-                source=source, target=target, concurrency=args.concurrency, pace_s=args.pace,
-                progress=progress,
+                source=source, target=target, pace_s=args.pace, progress=progress,
+                concurrency=args.concurrency or min(engine.capacity or DEFAULT_CONCURRENCY, MAX_CONCURRENCY),
             ).run()  # fmt: skip
     except TranslationFailed as error:
         _complain(error.detail)
@@ -162,17 +169,17 @@ async def _translate(
     return 1 if outcome.failed else 0
 
 
-async def _engine(args: argparse.Namespace, source: str, target: str) -> Chosen:
+async def _engine(args: argparse.Namespace, source: str, target: str, fleet: Fleet) -> Chosen:
     if args.engine is None:
-        return await choose_engine(source, target, environ=os.environ, model=args.model)
-    engine = await open_engine(args.engine, source, target, environ=os.environ, model=args.model)
+        return await choose_engine(source, target, environ=os.environ, model=args.model, fleet=fleet)
+    engine = await open_engine(args.engine, source, target, environ=os.environ, model=args.model, fleet=fleet)
     return Chosen(engine, "asked for with --engine")
 
 
 def _publisher(args: argparse.Namespace, session_id: str, console: Console) -> Publisher | None:
     """A publisher to the monitor asked for, or to the one that happens to run here; else None."""
     asked = getattr(args, "monitor", None) or os.environ.get("MONITOR_URL")
-    address = MonitorAddress.parse(asked or DEFAULT_URL)
+    address = monitor_address(args)
     if not asked and not _listens(address):
         console.print(
             f"Not monitored: no monitor at {DEFAULT_URL} (start one: translation-monitor serve).",
@@ -250,8 +257,8 @@ def _complain(detail: str) -> None:
 
 def _count(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 64:
-        raise argparse.ArgumentTypeError("must be 1 to 64")
+    if not 1 <= value <= MAX_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MAX_CONCURRENCY}")
     return value
 
 

@@ -209,3 +209,24 @@ def until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not become true in time"
         time.sleep(0.02)
+
+
+def words_program(sshd: Sshd, *, pause_s: float = 0.0, hang: bool = False) -> str:
+    """A command template for this worker: a program that puts capitals for small letters, with a pause.
+
+    It writes a line to `asked` in its folder for each text, with the languages and the trace it was given.
+    """
+    program = sshd.account.folder / f"words-{sshd.port}.sh"
+    program.write_text(
+        f'text=$(cat)\necho "$1 $2 $TRACEPARENT $text" >> {sshd.account.folder}/asked-{sshd.port}\n'
+        + ("exec sleep 300\n" if hang else f"sleep {pause_s:g}\n")
+        + "printf '%s\\n' \"$text\" | tr a-z A-Z\n"
+    )
+    program.chmod(0o644)
+    return f"/bin/sh {program} {{source}} {{target}}"
+
+
+def asked(sshd: Sshd) -> list[str]:
+    """What the worker's `words_program` was asked."""
+    path = sshd.account.folder / f"asked-{sshd.port}"
+    return path.read_text().splitlines() if path.exists() else []

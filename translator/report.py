@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from opentelemetry import trace
 
-from translation_events.event import ErrorType, EventType, Usage
+from translation_events.event import ErrorType, EventType, Usage, WorkerInfo
 from translator.segments import Segment
 
 
@@ -114,7 +114,10 @@ class Report:
             self._emit(EventType.CONVERSION_COMPLETED, step=step, message=message)
         self._emit(EventType.STEP_COMPLETED, step=step, message=message)
 
-    def segment_done(self, number: int, segment: Segment, file: str, usages: Sequence[Usage]) -> None:
+    def segment_done(
+        self, number: int, segment: Segment, file: str, usages: Sequence[Usage],
+        worker: WorkerInfo | None = None,
+    ) -> None:  # fmt: skip
         """A segment is translated; `number` counts over all files."""
         self.done += 1
         self._emit(
@@ -122,13 +125,14 @@ class Report:
             step=Step.TRANSLATION,
             message=f"Translated segment {number} of {self.total}",
             current_item=f"segment_{number}",
+            worker_info=_plain(worker),
             more={"file": file, "segment": segment.id},
             usages=usages,
         )
 
     def segment_failed(
         self, number: int, segment: Segment, file: str, error_type: ErrorType, detail: str,
-        usages: Sequence[Usage],
+        usages: Sequence[Usage], worker: WorkerInfo | None = None,
     ) -> None:  # fmt: skip
         """A segment stays untranslated; the translation goes on."""
         self.failed += 1
@@ -137,6 +141,7 @@ class Report:
             step=Step.TRANSLATION,
             message=f"Failed to translate segment {number}",
             current_item=f"segment_{number}",
+            worker_info=_plain(worker),
             error=detail,
             error_type=error_type,
             more={"file": file, "segment": segment.id},
@@ -202,5 +207,7 @@ class Report:
         self.emitter.emit(kind.value, **values)
 
 
-def _plain(usage: Usage) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None}
+def _plain(value: Usage | WorkerInfo | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {name: held for name, held in msgspec.structs.asdict(value).items() if held is not None}

@@ -25,7 +25,7 @@ from translator.documents import (
     parse,
     read_text,
 )
-from translator.engines.engine import HOPELESS, Engine, EngineError
+from translator.engines.engine import Engine, EngineError
 from translator.output import Job, prepare, shown, write_whole
 from translator.pace import Pace
 from translator.progress import Progress, makers
@@ -215,12 +215,12 @@ class Translation:
         try:
             translation = await self._engine.translate(segment)
         except EngineError as error:
-            if error.error_type in HOPELESS:
+            if error.fatal:
                 raise
             at_fault = error.error_type in _ENGINES_FAULT
             self._failures_in_a_row = self._failures_in_a_row + 1 if at_fault else 0
             self._report.segment_failed(
-                item.number, segment, file, error.error_type, error.detail, error.usages
+                item.number, segment, file, error.error_type, error.detail, error.usages, error.worker
             )
             if self._failures_in_a_row >= MAX_ENGINE_FAILURES:
                 raise EngineError(
@@ -233,8 +233,9 @@ class Translation:
             worklist.put(item, translation.text)
         except LostMarks:
             self._report.segment_failed(
-                item.number, segment, file, ErrorType.BAD_OUTPUT, "markup was lost", translation.usages
-            )
+                item.number, segment, file, ErrorType.BAD_OUTPUT, "markup was lost", translation.usages,
+                translation.worker,
+            )  # fmt: skip
             return
         if self._progress is not None:
             worker = next((usage.worker for usage in reversed(translation.usages) if usage.worker), None)
@@ -247,7 +248,7 @@ class Translation:
                 worker=worker,
             )
             await self._progress.keep(item.file, entry)
-        self._report.segment_done(item.number, segment, file, translation.usages)
+        self._report.segment_done(item.number, segment, file, translation.usages, translation.worker)
 
     async def _generate(self, documents: Sequence[Document], worklist: Worklist) -> None:
         self._begin(Step.GENERATION, f"Writing {_files(self._jobs)}")

@@ -35,6 +35,7 @@ class FailingEngine:
 
     name = "glossary"
     model = "failing"
+    capacity = None
     statement = "a word list that fails"
 
     def __init__(self, on: str, error_type: ErrorType) -> None:

@@ -60,6 +60,7 @@ class ApertiumEngine:
     """One pipe for one pair, started at the first segment and again where it died."""
 
     name: Final = "apertium"
+    capacity: Final = None
 
     def __init__(self, mode: str, path: Path) -> None:
         self.model = mode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
@@ -12,12 +12,17 @@ from translator.engines.glossary import GlossaryEngine
 from translator.engines.llm_settings import LlmSettings
 
 if TYPE_CHECKING:
+    from sshworker.spec import WorkerSpec
+    from translation_events.address import MonitorAddress
     from translator.engines.llm import LlmEngine
+    from translator.engines.ssh import SshEngine
+    from translator.report import Emitter
 
 
 class EngineName(StrEnum):
     """The engines one can ask for."""
 
+    SSH = "ssh"
     LLM = "llm"
     APERTIUM = "apertium"
     GLOSSARY = "glossary"
@@ -30,11 +35,39 @@ class Chosen(NamedTuple):
     reason: str
 
 
+class Fleet(NamedTuple):
+    """The SSH workers configured, and what their engine is told besides: whom it tells and whom it heeds.
+
+    `patience_s` is how long to go on waiting while no worker takes work, `answer_timeout_s` how long one
+    segment may take.
+    """
+
+    specs: Sequence[WorkerSpec]
+    emitter: Emitter
+    monitor: MonitorAddress | None = None
+    tags: Collection[str] = ()
+    patience_s: float = 120.0
+    answer_timeout_s: float = 120.0
+
+    @property
+    def translates(self) -> bool:
+        """Whether one of them has an engine."""
+        return any(spec.engine is not None for spec in self.specs)
+
+
 async def open_engine(
-    name: EngineName, source: str, target: str, *, environ: Mapping[str, str], model: str | None = None
+    name: EngineName,
+    source: str,
+    target: str,
+    *,
+    environ: Mapping[str, str],
+    model: str | None = None,
+    fleet: Fleet | None = None,
 ) -> Engine:
     """The engine of that name for the pair. Raises: EngineUnavailable, ConfigError (a bad language)."""
     match name:
+        case EngineName.SSH:
+            return await _ssh(source, target, fleet)
         case EngineName.LLM:
             return await _llm(source, target, environ, model)
         case EngineName.APERTIUM:
@@ -46,12 +79,27 @@ async def open_engine(
 
 
 async def choose_engine(
-    source: str, target: str, *, environ: Mapping[str, str], model: str | None = None
+    source: str,
+    target: str,
+    *,
+    environ: Mapping[str, str],
+    model: str | None = None,
+    fleet: Fleet | None = None,
 ) -> Chosen:
-    """A model if `OPENAI_API_KEY` or `OPENAI_BASE_URL` is set and answers, else Apertium, else a word list.
+    """SSH workers if some with an engine are configured and no model is named; else a model if
+    `OPENAI_API_KEY` or `OPENAI_BASE_URL` is set and answers, else Apertium, else a word list.
 
-    Raises: EngineUnavailable: none of them can do this pair.
+    Raises: EngineUnavailable: none of them can do this pair; or there are workers and none can be used, for
+        then nothing lesser takes their place unasked.
     """
+    if fleet is not None and fleet.translates and model is None:  # a model named is one of an endpoint
+        try:
+            ssh = await _ssh(source, target, fleet)
+        except EngineUnavailable as error:
+            raise EngineUnavailable(
+                f"{error.detail}; another engine is used only where --engine names it", error.error_type
+            ) from error
+        return Chosen(ssh, "SSH workers with an engine are configured and enabled")
     passed_over: list[str] = []
     if environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL") or model:
         try:
@@ -69,6 +117,24 @@ async def choose_engine(
         return Chosen(GlossaryEngine.bundled(source, target), "; ".join(passed_over))
     except EngineUnavailable as error:
         raise EngineUnavailable("; ".join([*passed_over, error.detail])) from error
+
+
+async def _ssh(source: str, target: str, fleet: Fleet | None) -> SshEngine:
+    # Here, not above: SSH takes a third of a second to load.
+    from translator.engines.ssh import SshEngine
+
+    if fleet is None:
+        raise EngineUnavailable("no SSH worker is configured (distributed.workers)")
+    return await SshEngine.open(
+        fleet.specs,
+        source,
+        target,
+        emitter=fleet.emitter,
+        monitor=fleet.monitor,
+        tags=fleet.tags,
+        patience_s=fleet.patience_s,
+        answer_timeout_s=fleet.answer_timeout_s,
+    )
 
 
 async def _llm(source: str, target: str, environ: Mapping[str, str], model: str | None) -> LlmEngine:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from translation_events.errors import MonitorError
-from translation_events.event import ErrorType, Usage
+from translation_events.event import ErrorType, Usage, WorkerInfo
 from translator.segments import PLACEHOLDER, LostMarks, Segment
 
 # Where these come back, no other segment will fare better.
@@ -15,27 +15,44 @@ HOPELESS: Final = frozenset((ErrorType.AUTH, ErrorType.QUOTA, ErrorType.ENGINE_D
 
 
 class EngineError(MonitorError):
-    """A segment was not translated: `error_type` says why, `usages` what the attempts consumed."""
+    """A segment was not translated: `error_type` says why, `usages` what the attempts consumed.
 
-    def __init__(self, error_type: ErrorType, detail: str, usages: tuple[Usage, ...] = ()) -> None:
+    `fatal` where no other segment will fare better; unless given, the type says so. `worker` had it last.
+    """
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        detail: str,
+        usages: tuple[Usage, ...] = (),
+        *,
+        fatal: bool | None = None,
+    ) -> None:
         super().__init__(error_type.value, detail)
         self.error_type = error_type
         self.usages = usages
+        self.fatal = error_type in HOPELESS if fatal is None else fatal
+        self.worker: WorkerInfo | None = None
 
 
 class EngineUnavailable(MonitorError):
     """An engine cannot be used here at all: `detail` says what is missing and what to do about it."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, error_type: ErrorType = ErrorType.ENGINE_DOWN) -> None:
         super().__init__("engine_unavailable", detail)
+        self.error_type = error_type
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """`text` holds the segment's placeholders, each once and in order; `usages` one entry a model request."""
+    """`text` holds the segment's placeholders, each once and in order; `usages` one entry a model request.
+
+    `worker` is who did it, where that was another machine.
+    """
 
     text: str
     usages: tuple[Usage, ...] = ()
+    worker: WorkerInfo | None = None
 
 
 class Engine(Protocol):
@@ -43,11 +60,15 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The kind of engine: `llm`, `apertium`, `glossary`."""
+        """The kind of engine: `llm`, `apertium`, `glossary`, `ssh`."""
 
     @property
     def model(self) -> str:
         """Which model, language pair or list does the work."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How many segments it takes at a time, None where it does not know."""
 
     @property
     def statement(self) -> str:

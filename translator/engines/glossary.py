@@ -22,6 +22,7 @@ class GlossaryEngine:
     """Replaces the words and phrases its list knows, longest first; the rest stays. Keeps case and stops."""
 
     name: Final = "glossary"
+    capacity: Final = None
 
     def __init__(self, entries: Mapping[str, str], model: str) -> None:
         self._entries = entries

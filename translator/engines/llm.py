@@ -33,6 +33,7 @@ class LlmEngine:
     """Asks one model for one segment at a time; each request is a `chat` span and an entry of usage."""
 
     name: Final = "llm"
+    capacity: Final = None
 
     def __init__(self, settings: LlmSettings, model: str, source: str, target: str) -> None:
         self.model = _shown(model)
@@ -233,8 +234,8 @@ def _classified(error: Exception) -> EngineError:
         case openai.APITimeoutError() | TimeoutError():
             return EngineError(ErrorType.TIMEOUT, "the model did not answer in time")
         case openai.APIConnectionError():
-            cause = str(error.__cause__ or "")
-            if isinstance(error.__cause__, OSError) or "connect" in cause.lower():
+            # By name: which HTTP client the library brings is its own affair.
+            if isinstance(error.__cause__, OSError) or type(error.__cause__).__name__ == "ConnectError":
                 return EngineError(ErrorType.REFUSED, "the model's endpoint cannot be reached")
             return EngineError(ErrorType.CONNECTION, "the connection to the model broke")
         case openai.AuthenticationError() | openai.PermissionDeniedError():

@@ -25,17 +25,21 @@ ONCE_MORE: Final = frozenset((ErrorType.BAD_OUTPUT,))
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`attempts` in all, the n-th wait drawn from 0 to `base_s` × 2ⁿ, at most `cap_s` seconds."""
+    """`attempts` in all, the n-th wait drawn from 0 to `base_s` × 2ⁿ, at most `cap_s` seconds.
+
+    What is in `leave` is not tried again: somebody else sees to it.
+    """
 
     attempts: int = 4
     base_s: float = 0.5
     cap_s: float = 20.0
+    leave: frozenset[ErrorType] = frozenset()
 
     def wait_s(self, failed: int, error_type: ErrorType, retry_after_s: float | None = None) -> float | None:
         """Seconds until the next attempt after `failed` ones, None where none is worth it."""
         if failed >= self.attempts or (error_type in ONCE_MORE and failed > 1):
             return None
-        if error_type not in TRANSIENT | ONCE_MORE:
+        if error_type in self.leave or error_type not in TRANSIENT | ONCE_MORE:
             return None
         backoff = random.uniform(0.0, min(self.cap_s, self.base_s * 2 ** (failed - 1)))  # noqa: S311  # no secret
         # A server's own wish is kept, but not one for half an hour.

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from sshworker.spec import Engine as EngineSpec
 from tests.parts import need
+from tests.sshd import Sshd
+from tests.translator.conftest import Collector
 from translation_events import ErrorType
 from translator.documents import Format, convert, parse
 from translator.engines.apertium import mode_for
-from translator.engines.choice import EngineName, open_engine
+from translator.engines.choice import EngineName, Fleet, open_engine
 from translator.engines.engine import Engine, EngineError, Translation
 from translator.engines.llm import LlmEngine
 from translator.engines.llm_settings import LlmSettings
@@ -35,6 +38,16 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
         model = await LlmEngine.connected(settings, "en", "es")
         yield model
         await model.aclose()
+        return
+    if name is EngineName.SSH:
+        sshd: Sshd = request.getfixturevalue("sshd")
+        need(mode_for("en", "es") is not None, "apt-get install apertium apertium-eng-spa")
+        spec = sshd.spec(
+            engine=EngineSpec("command", command="apertium -u {source_long}-{target_long}"), max_capacity=4
+        )
+        ssh = await open_engine(name, "en", "es", environ={}, fleet=Fleet([spec], Collector()))
+        yield ssh
+        await ssh.aclose()
         return
     if name is EngineName.APERTIUM:
         need(mode_for("en", "es") is not None, "apt-get install apertium apertium-eng-spa")
@@ -98,16 +111,21 @@ async def test_an_engine_says_what_it_is(engine: Engine) -> None:
     """Name, model and one sentence for people; a word list says it is one."""
     assert engine.model
     assert "\n" not in engine.statement
-    expected = {"llm": "language model", "apertium": "Apertium", "glossary": "word list"}[engine.name]
+    expected = {
+        "llm": "language model",
+        "apertium": "Apertium",
+        "glossary": "word list",
+        "ssh": "SSH worker",
+    }[engine.name]
     assert expected in engine.statement
 
 
-async def test_only_a_model_reports_usage(engine: Engine) -> None:
+async def test_only_a_model_and_a_worker_report_usage(engine: Engine) -> None:
     """Usage is what model requests consumed, one entry a request."""
     answer = await translated(engine, segment("The dog."))
     usages = answer.usages
     if engine.name != "llm":
-        assert usages == ()
+        assert [usage.worker for usage in usages] == (["gpu-1"] if engine.name == "ssh" else [])
         return
     assert len(usages) >= 1
     for usage in usages:

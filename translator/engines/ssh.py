@@ -1,0 +1,224 @@
+"""A fleet of SSH workers as one engine: the pool picks the worker, and what a lost one had goes elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from sshworker.errors import Failure, WorkerError
+from sshworker.lease import Lease
+from sshworker.pool import MAX_REMOTE_INSTANCES, PATIENCE_S, NoWorkerLeft, Pool
+from sshworker.snapshot import WorkerSnapshot
+from sshworker.spec import WorkerSpec
+from sshworker.state import WorkerState
+from sshworker.work import run_all
+from translation_events.address import MonitorAddress
+from translation_events.event import ErrorType, Usage
+from translator.engines.engine import EngineError, EngineUnavailable, Translation
+from translator.engines.remote import ANSWER_TIMEOUT_S, Remote, opened
+from translator.engines.worker_failure import as_engine_error, error_type_of, said
+from translator.report import Emitter
+from translator.segments import Segment
+from translator.worker_follow import WorkerFollow
+from translator.worker_report import WorkerReport
+
+log = structlog.get_logger(__name__)
+
+# Two workers that answered and could not do it: it is the text. (Lost workers are counted apart.)
+MAX_ATTEMPTS: Final = 2
+MAX_USAGES: Final = 64  # what one event may carry
+SEVERAL: Final = "several models"
+# No second try will change these while the configuration is as it is.
+_FOR_GOOD: Final = frozenset((Failure.AUTH, Failure.HOST_KEY))
+
+
+class SshEngine:
+    """Workers with a connection each, held until `aclose`; one segment is one lease of the pool.
+
+    Open and close it in the same task.
+    """
+
+    name: Final = "ssh"
+
+    def __init__(self, pool: Pool, remotes: Sequence[Remote], tags: Collection[str], report: WorkerReport):
+        self._pool = pool
+        self._remotes = {one.spec.id: one for one in remotes}
+        self._tags = frozenset(tags)
+        self._report = report
+        self._stack = AsyncExitStack()
+        self.refused: Sequence[str] = ()
+
+    @classmethod
+    async def open(
+        cls,
+        specs: Sequence[WorkerSpec],
+        source: str,
+        target: str,
+        *,
+        emitter: Emitter,
+        monitor: MonitorAddress | None = None,
+        tags: Collection[str] = (),
+        patience_s: float = PATIENCE_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> SshEngine:
+        """The engine, every worker having been tried; `monitor` is followed for what it says of them.
+
+        Raises: EngineUnavailable: no worker has an engine and the tags, or none of them can be used.
+        """
+        specs = _suitable(specs, tags)
+        report = WorkerReport(emitter)
+        try:
+            pool = Pool(
+                specs,
+                # The configuration has its own limit, and has checked it.
+                max_remote_instances=max(MAX_REMOTE_INSTANCES, len(specs)),
+                patience_s=patience_s,
+                on_change=report.state,
+            )
+        except ValueError as error:
+            raise EngineUnavailable(str(error)) from error
+        async with AsyncExitStack() as stack:
+            remotes = [
+                await opened(spec, source, target, stack, timeout_s=answer_timeout_s) for spec in specs
+            ]
+            engine = cls(pool, remotes, tags, report)
+            await engine._try_all()
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            running = [tasks.create_task(report.run(pool), name="report workers")]
+            if monitor is not None:
+                running.append(
+                    tasks.create_task(WorkerFollow(monitor, pool).run(), name="follow the monitor")
+                )
+            for task in running:
+                stack.callback(task.cancel)
+            engine._stack = stack.pop_all()
+        return engine
+
+    @property
+    def model(self) -> str:
+        """The model where all workers have the same, else that there are several."""
+        models = {one.info.model for one in self._remotes.values()} - {None}
+        return (models.pop() if len(models) == 1 else SEVERAL) or SEVERAL
+
+    @property
+    def capacity(self) -> int:
+        """Segments that all workers together take at a time."""
+        return sum(worker.capacity for worker in self._pool.workers)
+
+    @property
+    def statement(self) -> str:
+        """Which workers, and how many segments each has done."""
+        done = any(worker.done for worker in self._pool.workers)
+        each = (f"{one.id} ({one.done} done)" if done else one.id for one in self._pool.workers)
+        count = len(self._remotes)
+        return f"{count} SSH worker{'s' * (count > 1)} with {self.model}: {', '.join(each)}"
+
+    @property
+    def workers(self) -> Sequence[WorkerSnapshot]:
+        """Every worker as the pool sees it now."""
+        return self._pool.workers
+
+    async def translate(self, segment: Segment) -> Translation:
+        """The segment from whichever worker the pool picks; a lost one's goes elsewhere, once a loss.
+
+        Raises: EngineError: WORKER_LOST, which ends everything, where no worker is left.
+        """
+        usages: list[Usage] = []
+
+        async def work(lease: Lease, part: Segment) -> Translation:
+            return await self._at(lease, part, usages)
+
+        async def taken(_: object) -> None:
+            """The caller makes it durable."""
+
+        try:
+            (delivery,) = await run_all(
+                self._pool,
+                [segment],
+                work,
+                concurrency=1,
+                on_result=taken,
+                tags=self._tags,
+                max_attempts=MAX_ATTEMPTS,
+            )
+        except NoWorkerLeft as error:
+            raise EngineError(
+                ErrorType.WORKER_LOST, error.detail, tuple(usages[-MAX_USAGES:]), fatal=True
+            ) from error
+        consumed = tuple(usages[-MAX_USAGES:])
+        info = self._remotes[delivery.worker].info
+        if delivery.error is not None:
+            failed = as_engine_error(delivery.error, consumed)
+            failed.worker = info
+            raise failed from delivery.error
+        if delivery.result is None:  # never: a delivery without an error has its result
+            raise EngineError(ErrorType.INTERNAL, "the worker's result is missing", consumed)
+        return Translation(delivery.result.text, consumed, info)
+
+    async def aclose(self) -> None:
+        """End what runs on the workers and close the connections."""
+        await self._stack.aclose()
+
+    async def _at(self, lease: Lease, segment: Segment, usages: list[Usage]) -> Translation:
+        lease.when_released(lambda released: self._tell_slots(released.worker.id))
+        self._tell_slots(lease.worker.id)
+        translation = await self._remotes[lease.worker.id].translate(segment, usages)
+        lease.done(units=float(len(segment.text)))
+        return translation
+
+    def _tell_slots(self, worker_id: str) -> None:
+        for worker in self._pool.workers:
+            if worker.id == worker_id:
+                self._report.slots(worker)
+
+    async def _try_all(self) -> None:
+        """Reach every worker at once. One that is not reached may come back; a wrong key does not mend."""
+        async with asyncio.TaskGroup() as tasks:
+            tries = [
+                tasks.create_task(_failure(remote), name=f"try {id_}")
+                for id_, remote in self._remotes.items()
+            ]
+        failures = [error for task in tries if (error := task.result()) is not None]
+        for worker in self._pool.workers:
+            self._report.state(worker)
+        for error in failures:
+            log.warning(
+                "worker not usable",
+                worker=error.worker,
+                failure=error.failure.value,
+                reason=error.detail,
+            )
+            if error.failure in _FOR_GOOD:
+                self._pool.report(error.worker, WorkerState.DOWN, error.detail)
+        self.refused = [said(error) for error in failures]
+        if len(failures) == len(self._remotes):
+            types = {error_type_of(error) for error in failures}
+            raise EngineUnavailable(
+                f"no SSH worker can be used: {'; '.join(self.refused)}",
+                types.pop() if types < {ErrorType.HOST_KEY, ErrorType.AUTH} else ErrorType.WORKER_LOST,
+            )
+
+
+async def _failure(remote: Remote) -> WorkerError | None:
+    try:
+        await remote.open()
+    except WorkerError as error:
+        return error
+    return None
+
+
+def _suitable(specs: Sequence[WorkerSpec], tags: Collection[str]) -> Sequence[WorkerSpec]:
+    with_engine = [spec for spec in specs if spec.engine is not None]
+    if not with_engine:
+        missing = f"; these have none: {', '.join(spec.id for spec in specs)}" if specs else ""
+        raise EngineUnavailable(
+            f"no enabled SSH worker with an engine is configured (distributed.workers){missing}"
+        )
+    suitable = [spec for spec in with_engine if set(tags) <= set(spec.tags)]
+    if not suitable:
+        raise EngineUnavailable(f"no SSH worker has the tags {', '.join(sorted(tags))}")
+    return suitable
