@@ -79,7 +79,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
             help="What translates there; without it the worker is only watched.",
             check=lambda engine: engine is None or engine.is_complete,
             allowed='{"kind": "openai", "url": "http://127.0.0.1:8080/v1", "model": …} or '
-            '{"kind": "command", "command": "apertium -u {source}-{target}"}',
+            '{"kind": "command", "command": "apertium -u {source_long}-{target_long}"}',
         ),
     ] = None
     max_capacity: Annotated[_Places | None, Setting(help="Jobs at a time.")] = None
