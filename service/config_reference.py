@@ -37,6 +37,11 @@ The standard `OTEL_*` variables are taken as they are (`OTEL_EXPORTER_OTLP_ENDPO
 `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, …). The file may hold the
 same names as texts under `telemetry.otlp`; the environment wins. Without an endpoint nothing is sent.
 
+## The build
+
+`MONITOR_REVISION` is the commit that the server was built from; the container image sets it. It is the label
+`revision` of the metric `translation_build_info`, and `unknown` where it is not set.
+
 ## Read by the commands, not by the server
 
 | environment | flag | what it is |

@@ -14,8 +14,10 @@ from translation_events.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a configuration is small; a wrong path may name anything
 MAX_SECRET_BYTES: Final = 64 * 1024
-# Read by the publisher and the commands, not by the server.
-_OTHER_VARIABLES: Final = frozenset({"MONITOR_CONFIG", "MONITOR_URL", "MONITOR_SPOOL_DIR"})
+# Known although no settings: the image sets MONITOR_REVISION, commands and the publisher read the others.
+_OTHER_VARIABLES: Final = frozenset(
+    {"MONITOR_CONFIG", "MONITOR_REVISION", "MONITOR_SPOOL_DIR", "MONITOR_URL"}
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -333,6 +333,13 @@ def test_a_misspelt_variable_is_warned_about(tmp_path: Path) -> None:
     assert "did you mean MONITOR_SERVER_PORT?" in warning
 
 
+def test_the_images_revision_is_known_and_nothing_to_warn_about(tmp_path: Path) -> None:
+    """`MONITOR_REVISION` says what the server was built from."""
+    config = load(tmp_path, environ={"MONITOR_REVISION": "0123abc"})
+    assert config.revision == "0123abc"
+    assert config.warnings == ()
+
+
 def test_the_level_is_taken_in_any_case_and_under_its_short_name(tmp_path: Path) -> None:
     """LOG_LEVEL is honoured as people write it."""
     assert load(tmp_path, environ={"LOG_LEVEL": "DEBUG"}).logging.level == "debug"
