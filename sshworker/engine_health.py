@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,9 +22,16 @@ MAX_BYTES: Final = 4 * 2**20
 _SAMPLE: Final = re.compile(r"^llamacpp:(\w+)(?:\{[^}]*\})? ([0-9.]+(?:[eE][+-]?[0-9]+)?)$", re.MULTILINE)
 
 
+# What of a slot changes as it works; `n_past` is an older server's.
+_MOVING: Final = ("id_task", "n_prompt_tokens_processed", "n_past", "next_token")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """One look at the engine. `marks` changes whenever a token moves; empty where the server cannot tell."""
+    """One look at the engine. `marks` changes whenever a token moves; empty where the server cannot tell.
+
+    `silent` means that it is well but did not tell of its slots in time: busy with a long batch, or stuck.
+    """
 
     models: tuple[str, ...] = ()
     slots_capacity: int | None = None
@@ -32,6 +39,7 @@ class EngineHealth:
     tokens_total: PhaseTotals = field(default_factory=PhaseTotals)
     busy_s_total: PhaseTotals = field(default_factory=PhaseTotals)
     marks: str = ""
+    silent: bool = False
 
 
 async def engine_health(url: str, worker: str) -> EngineHealth:
@@ -59,8 +67,12 @@ async def engine_health(url: str, worker: str) -> EngineHealth:
             if not listed and not (says_ok and status in (401, 403)):
                 detail = f"what answers is no OpenAI-compatible server (HTTP {status} for its models)"
                 raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker)
-            _, slots = await _get(client, f"{root}/slots")
-            _, metrics = await _get(client, f"{root}/metrics")
+            try:
+                _, slots = await _get(client, f"{root}/slots")
+                _, metrics = await _get(client, f"{root}/metrics")
+            except TimeoutError:
+                # These are answered between two batches, and one may take long: only lasting silence counts.
+                return replace(read_engine(models, None, ""), silent=True)
         except TimeoutError as err:
             detail = f"the engine takes connections but did not answer within {ANSWER_WITHIN_S:g} s"
             raise WorkerError(Failure.WEDGED, detail, worker=worker) from err
@@ -84,8 +96,9 @@ def read_engine(models: Any, slots: Any, metrics: str) -> EngineHealth:
     if active is None and "requests_processing" in samples:
         active = int(samples["requests_processing"])
     tokens = PhaseTotals(samples.get("prompt_tokens_total"), samples.get("tokens_predicted_total"))
-    marks = [repr(tokens)] if samples else []
-    marks += [repr((slot.get("id_task"), slot.get("n_past"), slot.get("next_token"))) for slot in known or ()]
+    # A long prefill moves no token that is counted at its end: its progress and the batches do move.
+    marks = [repr((tokens, samples.get("n_decode_total")))] if samples else []
+    marks += [repr([slot.get(name) for name in _MOVING]) for slot in known or ()]
     return EngineHealth(
         models=names,
         slots_capacity=None if known is None else len(known),

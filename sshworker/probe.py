@@ -76,7 +76,8 @@ class Probe:
         )
         self._held = contextlib.AsyncExitStack()
         self._marks = ""
-        self._marks_since = 0.0
+        self._seen_at = 0.0
+        self._still_since: float | None = None
 
     async def __aenter__(self) -> Self:
         await self._held.enter_async_context(self._connection)
@@ -174,12 +175,20 @@ class Probe:
 
     def _check_moving(self, engine: EngineHealth) -> None:
         now = time.monotonic()
-        if not engine.slots_active or not engine.marks or engine.marks != self._marks:
-            self._marks, self._marks_since = engine.marks, now
-            return
-        still_s = now - self._marks_since
-        if still_s >= self._stands_still_s:
-            detail = f"{engine.slots_active} slots are busy and no token has moved for {still_s:.0f} s"
+        if engine.silent:
+            self._still_since = self._still_since or now
+        elif engine.slots_active and engine.marks and engine.marks == self._marks:
+            self._still_since = self._still_since or self._seen_at
+        else:
+            self._still_since = None
+        if not engine.silent:
+            self._marks, self._seen_at = engine.marks, now
+        still_s = 0.0 if self._still_since is None else now - self._still_since
+        if self._still_since is not None and still_s >= self._stands_still_s:
+            busy = (
+                "it does not tell of its slots" if engine.silent else f"{engine.slots_active} slots are busy"
+            )
+            detail = f"{busy} and no token has moved for {still_s:.0f} s"
             raise WorkerError(Failure.WEDGED, detail, worker=self._spec.id)
 
     def _passed(self, found: _Findings) -> ProbeResult:

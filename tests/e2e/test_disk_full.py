@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,22 +12,15 @@ import pytest
 
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import event, receive
-from tests.parts import need
+from tests.small_disk import mounted
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB, 4 of them taken by a file named `ballast`."""
-    need(os.geteuid() == 0 and shutil.which("mount") is not None, "root and mount, for a small tmpfs")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, check=False
-    )
-    need(mounted.returncode == 0, f"the right to mount a tmpfs: {mounted.stderr.decode()}")
-    (disk / "ballast").write_bytes(b"x" * 4 * 2**20)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(tmp_path / "disk", 8) as disk:
+        (disk / "ballast").write_bytes(b"x" * 4 * 2**20)
+        yield disk
 
 
 @pytest.fixture

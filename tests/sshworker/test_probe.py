@@ -29,9 +29,11 @@ async def probe(spec: WorkerSpec, *, timeout_s: float = 20.0) -> ProbeResult:
 
 
 @contextlib.asynccontextmanager
-async def engine(*, processing: bool = True, answers: bool = True) -> AsyncIterator[tuple[str, list[int]]]:
-    """A server that speaks as llama.cpp does; its token counter is the list's only entry."""
-    tokens = [7]
+async def engine(
+    *, processing: bool = True, answers: bool = True, tells_slots: bool = True
+) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that speaks as llama.cpp does; the list holds its decoded and its prefilled tokens."""
+    tokens = [7, 0]
     never = asyncio.Event()
 
     async def health(_: web.Request) -> web.Response:
@@ -43,7 +45,10 @@ async def engine(*, processing: bool = True, answers: bool = True) -> AsyncItera
         return web.json_response({"data": [{"id": "small"}]})
 
     async def slots(_: web.Request) -> web.Response:
-        return web.json_response([{"id": 0, "is_processing": processing}, {"id": 1, "is_processing": False}])
+        if not tells_slots:
+            await never.wait()
+        busy = {"id": 0, "is_processing": processing, "n_prompt_tokens_processed": tokens[1]}
+        return web.json_response([busy, {"id": 1, "is_processing": False}])
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(
@@ -194,6 +199,19 @@ async def test_busy_slots_without_a_token_are_wedged_although_health_is_ok(start
             assert (second.outcome, second.state) == (ProbeOutcome.WEDGED, WorkerState.WEDGED)
             tokens[0] += 1
             assert (await prober.run()).passed
+            tokens[1] += 512
+            assert (await prober.run()).passed, "a long prefill is work"
+
+
+async def test_one_late_answer_is_not_yet_wedged_but_lasting_silence_is(start_sshd: StartSshd) -> None:
+    """Slots are told of between two batches: one that takes long is no reason to take the work away."""
+    workers = start_sshd()
+    async with (
+        engine(tells_slots=False) as (url, _),
+        Probe(workers.spec(engine=Engine("openai", url=url)), stands_still_s=1.0) as prober,
+    ):
+        assert (await prober.run()).passed
+        assert (await prober.run()).state is WorkerState.WEDGED
 
 
 async def test_an_engine_without_the_wanted_model_is_degraded(start_sshd: StartSshd) -> None:

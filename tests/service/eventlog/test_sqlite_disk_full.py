@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from service.eventlog.sqlite import SqliteEventLog
-from tests.parts import need
+from tests.small_disk import mounted
 from translation_events.errors import LogUnavailable
 from translation_events.event import Event
 
@@ -22,15 +19,8 @@ MakeEvent = Callable[..., Event]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MiB."""
-    need(os.geteuid() == 0 and shutil.which("mount") is not None, "root and mount, for a small tmpfs")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, check=False
-    )
-    need(mounted.returncode == 0, f"the right to mount a tmpfs: {mounted.stderr.decode()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(tmp_path / "disk", 6) as disk:
+        yield disk
 
 
 async def test_a_full_disk_refuses_tells_and_recovers_by_itself(
