@@ -80,7 +80,8 @@ async def _kill_again_and_again(tmp_path: Path, kills: int) -> None:
     stored = [(row["id"], row["seq"]) for row in rows]
     assert len(acked) > kills * PUBLISHERS, "there must have been load"
     assert len({event_id for event_id, _ in stored}) == len(stored), "an event is stored twice"
-    assert not {k: v for k, v in acked.items() if dict(stored).get(k) != v}, "an acknowledged event is gone"
+    found = dict(stored)
+    assert not {k: v for k, v in acked.items() if found.get(k) != v}, "an acknowledged event is gone"
     assert slowest < READY_WITHIN_S
 
 
