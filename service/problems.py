@@ -43,6 +43,7 @@ MEANINGS: Final = {
     "method_not_allowed": Meaning(405, "Method not allowed"),
     "unsupported_media_type": Meaning(415, "Unsupported media type"),
     "too_many_connections": Meaning(503, "Too many connections"),
+    "request_timeout": Meaning(408, "The request did not come to its end"),
     "upgrade_required": Meaning(426, "A WebSocket is expected here"),
     "internal": Meaning(500, "Internal error"),
 }

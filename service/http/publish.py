@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
+from service.http.cut_array import whole_elements
 from service.ingest import Ingest, Item
 from service.keys import INGEST
 from service.problems import problem, problem_of
@@ -26,6 +28,8 @@ SOURCE: Final = "http"
 MAX_EVENTS: Final = 10_000
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 APPEND_AT_ONCE: Final = 500
+# A body that stands still would hold its connection and what has come of it for ever.
+BODY_IDLE_S: Final = 30.0
 
 
 @routes.post("/events")
@@ -38,10 +42,15 @@ async def publish(request: web.Request) -> web.Response:
         detail = "Send application/json (one event or an array) or application/x-ndjson (one event a line)."
         return problem("unsupported_media_type", detail)
     received = time.monotonic()
-    body = await _whole_body(request)
-    if body is None:
-        ingest.refuse(SOURCE, ErrorCode.TOO_LARGE, "")
-        return problem(ErrorCode.TOO_LARGE, f"The body is over {MAX_BODY_BYTES} bytes.", accepted=0)
+    try:
+        body, over = await _whole_body(request)
+    except TimeoutError:
+        return _stood_still(_Results())
+    if over:
+        elements = islice(whole_elements(body), MAX_EVENTS)
+        results = await _append_all(ingest, elements, received)
+        ingest.refuse(SOURCE, ErrorCode.TOO_LARGE, "")  # the one that was cut
+        return _answer(results, full=True)
     parts = ingest.split(body, SOURCE)
     if parts is None:
         item = ingest.decode(body.strip(), SOURCE)
@@ -49,14 +58,18 @@ async def publish(request: web.Request) -> web.Response:
         if isinstance(answer, MonitorError):
             return problem_of(answer)
         return _answer(_Results().add([answer], [_id(item)]))
-    results = _Results()
-    taken = parts[:MAX_EVENTS]
-    for start in range(0, len(taken), APPEND_AT_ONCE):
-        items = [ingest.decode(part, SOURCE) for part in taken[start : start + APPEND_AT_ONCE]]
+    results = await _append_all(ingest, parts[:MAX_EVENTS], received)
+    return _answer(results, full=len(parts) > MAX_EVENTS)
+
+
+async def _append_all(ingest: Ingest, parts: Iterable[bytes], received: float) -> _Results:
+    """Append in slices; `received` is when the first was whole, in monotonic seconds."""
+    results, rest = _Results(), iter(parts)
+    while items := [ingest.decode(part, SOURCE) for part in islice(rest, APPEND_AT_ONCE)]:
         results.add(await ingest.append(items, SOURCE, received), [_id(item) for item in items])
         received = time.monotonic()
         await asyncio.sleep(0)  # a slice of refusals alone has waited for nothing
-    return _answer(results, full=len(parts) > MAX_EVENTS)
+    return results
 
 
 async def _publish_lines(request: web.Request, ingest: Ingest) -> web.Response:
@@ -82,37 +95,57 @@ async def _publish_lines(request: web.Request, ingest: Ingest) -> web.Response:
             break
     if pending:
         results.add(await ingest.append(pending, SOURCE, received), [_id(item) for item in pending])
+    if lines.stood_still:
+        return _stood_still(results)
     return _answer(results, full=full or lines.over)
 
 
-async def _whole_body(request: web.Request) -> bytes | None:
-    """The body, or None where it is too large."""
+async def _whole_body(request: web.Request) -> tuple[bytes, bool]:
+    """The body up to the limit, and whether there was more. Raises: TimeoutError: it stood still."""
     parts: list[bytes] = []
     size = 0
-    async for part in request.content.iter_any():
+    async for part in _parts(request):
         size += len(part)
-        if size > MAX_BODY_BYTES:
-            return None
         parts.append(part)
-    return b"".join(parts)
+        if size > MAX_BODY_BYTES:
+            return b"".join(parts)[:MAX_BODY_BYTES], True
+    return b"".join(parts), False
+
+
+async def _parts(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises: TimeoutError: not a byte for `BODY_IDLE_S`."""
+    while True:
+        async with asyncio.timeout(BODY_IDLE_S):
+            part = await request.content.readany()
+        if not part:
+            return
+        yield part
 
 
 class _Lines:
     """Non-empty lines of a streamed body, as they come; None for one over the limit, skipped, not kept.
 
-    `over` is set where the body went past its own limit.
+    `over` is set where the body went past its own limit, `stood_still` where no more of it came.
     """
 
     def __init__(self, request: web.Request, max_line_bytes: int) -> None:
         self._request = request
         self._max = max_line_bytes
         self.over = False
+        self.stood_still = False
 
     async def __aiter__(self) -> AsyncIterator[Sequence[bytes | None]]:
+        try:
+            async for some in self._split():
+                yield some
+        except TimeoutError:
+            self.stood_still = True  # the lines before are taken, and the answer tells which
+
+    async def _split(self) -> AsyncIterator[Sequence[bytes | None]]:
         rest = b""
         skipping = False
         size = 0
-        async for part in self._request.content.iter_any():
+        async for part in _parts(self._request):
             size += len(part)
             if size > MAX_BODY_BYTES:
                 # The lines that end within the limit are still taken.
@@ -163,6 +196,13 @@ class _Results:
                 row = {"index": index, "code": str(answer.code), "field": field, "detail": answer.detail}
             self.rows.append(row)
         return self
+
+
+def _stood_still(results: _Results) -> web.Response:
+    detail = f"No byte of the body came for {BODY_IDLE_S:g} s; what was whole was taken. Send the rest again."
+    answer = problem("request_timeout", detail, accepted=results.accepted, results=results.rows)
+    answer.force_close()  # what may still come of the body is not the next request
+    return answer
 
 
 def _answer(results: _Results, *, full: bool = False) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -215,11 +216,54 @@ async def test_sixteen_mebibytes_of_lines_are_taken_up_to_the_limit(server: Serv
     assert await _last_seq(server) == answer["accepted"]
 
 
-async def test_an_array_over_sixteen_mebibytes_is_refused(server: Server) -> None:
-    """An array is read whole: over the limit nothing of it fits."""
-    status, answer = await server.post([event(message="x" * 16_000)] * 1100)
+async def test_an_array_over_sixteen_mebibytes_is_taken_up_to_the_limit(server: Server) -> None:
+    """16 MiB, then 413 after what fitted: whole elements, exactly those within the limit."""
+    one = orjson.dumps(event(message="é" * 8_000))
+    size = len(one) + 2  # the comma and the space
+    status, answer = await server.post(b"[" + b", ".join([one] * 1100) + b"]")
+    assert (status, answer["code"]) == (413, "too_large")
+    # The last whole one counts only where its comma is within the limit as well.
+    assert answer["accepted"] == (16 * MEBIBYTE - 1) // size
+    assert len(answer["results"]) == answer["accepted"]
+    assert await _last_seq(server) == answer["accepted"]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"type": "' + b"x" * 17 * MEBIBYTE, b"\xff" * 17 * MEBIBYTE, b" " * 17 * MEBIBYTE]
+)
+async def test_another_body_over_sixteen_mebibytes_is_refused(server: Server, body: bytes) -> None:
+    """What is no array of UTF-8 has nothing whole in it."""
+    status, answer = await server.post(body)
     assert (status, answer["code"], answer["accepted"]) == (413, "too_large", 0)
     assert await _last_seq(server) == 0
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_a_body_that_stands_still_is_answered_and_what_came_is_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """No byte for 30 s: 408; the lines that were whole are taken and the answer says so."""
+    monkeypatch.setattr("service.http.publish.BODY_IDLE_S", 0.2)
+    line = orjson.dumps(event(id="a")) + b"\n"
+    reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
+    head = (
+        f"POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 500000\r\n\r\n"
+    )
+    writer.write(head.encode() + line)
+    try:
+        async with asyncio.timeout(10):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            size = re.search(r"Content-Length: (\d+)", head)
+            assert size is not None, head
+            problem = orjson.loads(await reader.readexactly(int(size[1])))
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert head.startswith("HTTP/1.1 408 ")
+    assert "Connection: close" in head
+    taken = int(kind == "application/x-ndjson")
+    assert (problem["code"], problem["accepted"]) == ("request_timeout", taken)
+    assert await _last_seq(server) == taken
 
 
 async def test_a_compressed_bomb_is_stopped_at_the_limit(server: Server) -> None:
