@@ -15,6 +15,7 @@ from cli.monitor_client import MonitorClient, Unreachable
 from service.config import Config, EventLogConfig
 from service.eventlog.sqlite_check import check_file
 from service.port import holder_of, is_listening
+from service.secret import Secret
 from translation_events.errors import MonitorError
 from translator.engines.apertium import installed_modes
 
@@ -166,6 +167,24 @@ def check_otlp(otlp: Mapping[str, str]) -> Check:
             "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT",
         )
     return Check("traces", State.FINE, f"the OTLP endpoint {host}:{port} takes connections ({protocol})")
+
+
+def check_alertmanager(address: Secret | None) -> Check:
+    """Whether something takes connections where alerts are read."""
+    if not address:
+        return Check("alerts", State.FINE, "no Alertmanager is set: the page shows no alerts")
+    parts = urlsplit(address.reveal())
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as err:
+        return Check(
+            "alerts",
+            State.BROKEN,
+            f"Alertmanager at {host}:{port} takes no connection ({err.strerror or err})",
+            "start it, or correct MONITOR_ALERTMANAGER_URL",
+        )
+    return Check("alerts", State.FINE, f"Alertmanager at {host}:{port} takes connections")
 
 
 def check_spool(folder: Path) -> Check:

@@ -25,8 +25,8 @@ NAME: Final = "doctor"
 HELP: Final = "look for faults and say what to do"
 DESCRIPTION: Final = (
     "Looks at the configuration, the server, the event log, the disk, the keys (only whether they are "
-    "set), engines, the OTLP endpoint and the publishers' spool. Changes nothing. The exit code is 1 if "
-    "something is broken."
+    "set), engines, the OTLP endpoint, Alertmanager and the publishers' spool. Changes nothing. The exit "
+    "code is 1 if something is broken."
 )
 _MARKS: Final = {State.FINE: ("✓", "green"), State.WARNING: ("!", "yellow"), State.BROKEN: ("✗", "red")}
 
@@ -64,6 +64,7 @@ async def _check(file: Path | None) -> Sequence[Check]:
         found.append(checks.check_event_log(config.event_log))
         found.append(checks.check_disk(config.event_log))
         found.append(checks.check_otlp(config.telemetry.otlp))
+        found.append(checks.check_alertmanager(config.telemetry.alertmanager_url))
     found.extend(checks.check_keys(os.environ))
     found.append(checks.check_engines(os.environ))
     found.append(checks.check_spool(spool_dir()))

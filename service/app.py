@@ -18,10 +18,11 @@ from exporters.prometheus import PrometheusExporter
 from exporters.snapshot import Snapshot
 from exporters.tracing import TracingExporter, otlp_exporter_from_environment
 from service import keys
+from service.alertmanager import Alertmanager
 from service.config import Config
 from service.connections import Connections, Role
 from service.eventlog.open import open_log
-from service.http import pages, publish, sessions, status, workers
+from service.http import alerts, pages, publish, sessions, status, workers
 from service.ingest import Ingest
 from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
@@ -78,8 +79,13 @@ async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Eve
     app[keys.SESSIONS] = server.sessions
     app[keys.STARTED_AT] = time.time()
     app[keys.WORKERS] = server.workers
-    for table in (pages.routes, publish.routes, sessions.routes, status.routes, workers.routes):
-        app.add_routes(table)
+    telemetry = config.telemetry
+    if telemetry.alertmanager_url:
+        alertmanager = Alertmanager(telemetry.alertmanager_url.reveal(), runbooks_url=telemetry.runbooks_url)
+        app[keys.ALERTMANAGER] = alertmanager
+        app.on_cleanup.append(lambda _: alertmanager.aclose())
+    for part in (alerts, pages, publish, sessions, status, workers):
+        app.add_routes(part.routes)
     app.router.add_get("/ws", websocket)
     app.cleanup_ctx.append(server.hold_log)
     app.cleanup_ctx.append(lambda _: server.run_loops(on_failure))

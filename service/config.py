@@ -29,6 +29,7 @@ from service.config_sections import (
     is_loopback,
 )
 from service.config_sources import Sources, open_sources
+from service.setting import settings_of
 from translation_events.errors import ConfigError
 
 __all__ = [
@@ -123,12 +124,14 @@ def _check(config: Config) -> None:
 
 
 def _read_telemetry(sources: Sources) -> TelemetryConfig:
-    given = sources.section("telemetry", known=("otlp",)).get("otlp", {})
+    settings = settings_of(TelemetryConfig, "telemetry")
+    given = sources.section("telemetry", known=("otlp", *(known.key for known in settings)))
     try:
-        otlp = msgspec.convert(given, dict[str, str])
+        otlp = msgspec.convert(given.get("otlp", {}), dict[str, str])
     except msgspec.ValidationError as err:
         raise ConfigError("telemetry.otlp is wrong; allowed: an object of OTEL_* names and texts.") from err
     if unknown := [name for name in otlp if not name.startswith("OTEL_")]:
         raise ConfigError(f"telemetry.otlp.{unknown[0]} is not known; allowed: names that begin with OTEL_.")
     from_environ = {name: value for name, value in sources.environ.items() if name.startswith("OTEL_")}
-    return TelemetryConfig(otlp={**otlp, **from_environ})
+    telemetry = sources.build(TelemetryConfig, "telemetry", given)
+    return msgspec.structs.replace(telemetry, otlp={**otlp, **from_environ})

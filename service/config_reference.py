@@ -31,7 +31,7 @@ Under Kubernetes, a service called `monitor-server` makes the cluster set `MONIT
 """
 
 TAIL: Final = """\
-## Telemetry
+## Traces
 
 The standard `OTEL_*` variables are taken as they are (`OTEL_EXPORTER_OTLP_ENDPOINT`,
 `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, …). The file may hold the

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,7 @@ from service.setting import Setting
 DEFAULT_PORT: Final = 8090
 _SQLITE: Final = "sqlite:///"
 _ORIGIN: Final = re.compile(r"https?://[^/\s@*]+|null")
+_WEB_ADDRESS: Final = "an address that begins with http:// or https://"
 _PLANNED: Final = "Known from earlier files."
 
 _NotNegative = Annotated[float, Meta(ge=0)]
@@ -29,6 +31,14 @@ def _is_event_log_url(url: str) -> bool:
 
 def _are_origins(origins: tuple[str, ...]) -> bool:
     return all(_ORIGIN.fullmatch(origin) for origin in origins)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _level_name(level: object) -> object:
@@ -187,9 +197,33 @@ class EventLogConfig(msgspec.Struct, frozen=True):
 
 
 class TelemetryConfig(msgspec.Struct, frozen=True):
-    """Where traces go: the standard `OTEL_*` variables as they are (headers may be secret: never shown)."""
+    """What goes out and what is looked at beside the events.
+
+    `otlp` are the standard `OTEL_*` variables as they are (headers may be secret: never shown).
+    """
 
     otlp: Mapping[str, str] = {}
+    alertmanager_url: Annotated[
+        Secret | None,
+        Setting(
+            help="Alertmanager, whose firing alerts the monitor page then shows. Secret, as it may hold a "
+            "name and a password (`https://NAME:PASSWORD@HOST`).",
+            env="MONITOR_ALERTMANAGER_URL",
+            is_secret=True,
+            check=_is_web_address,
+            allowed=_WEB_ADDRESS,
+        ),
+    ] = None
+    runbooks_url: Annotated[
+        str | None,
+        Setting(
+            help="Where this project's files can be read; put before `docs/runbooks/…` in the links of "
+            "alerts. Without it the page shows the path alone.",
+            env="MONITOR_ALERT_RUNBOOKS_URL",
+            check=lambda url: url is None or _is_web_address(url),
+            allowed=_WEB_ADDRESS,
+        ),
+    ] = None
 
     def __repr__(self) -> str:
         return f"TelemetryConfig(otlp=<{', '.join(sorted(self.otlp)) or 'nothing set'}>)"

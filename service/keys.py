@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from exporters.prometheus import PrometheusExporter
+from service.alertmanager import Alertmanager
 from service.config import Config
 from service.connections import Connections
 from service.ingest import Ingest
@@ -15,6 +16,7 @@ from service.readers import Readers
 from service.relay.relay import Relay
 from translation_events.log import EventLog
 
+ALERTMANAGER = web.AppKey("alertmanager", Alertmanager)
 CONFIG = web.AppKey("config", Config)
 CONNECTIONS = web.AppKey("connections", Connections)
 INGEST = web.AppKey("ingest", Ingest)

@@ -97,7 +97,10 @@ def read_value(known: KnownSetting, value: Any, *, where: str, is_text: bool) ->
     setting = known.setting
     try:
         if setting.is_secret:
-            return Secret(msgspec.convert(value, str))
+            secret = msgspec.convert(value, str)
+            if setting.check is not None and not setting.check(secret):
+                raise ValueError
+            return Secret(secret)
         if setting.is_duration:
             value = duration_s(value)
         elif is_text and isinstance(value, str):

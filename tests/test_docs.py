@@ -15,7 +15,9 @@ import pytest
 
 from cli.main import offered
 from cli.options import add_log_options
-from service.http import pages, publish, sessions, status, workers
+from service.alert import Alert
+from service.alertmanager import Reading
+from service.http import alerts, pages, publish, sessions, status, workers
 from service.problems import MEANINGS
 from service.projections.sessions import SessionProjection
 from service.projections.worker import Worker
@@ -180,8 +182,8 @@ def test_images_are_light() -> None:
 
 def test_the_protocol_names_every_route() -> None:
     """A path that can be asked for is part of the contract."""
-    for table in (pages.routes, publish.routes, sessions.routes, status.routes, workers.routes):
-        for route in table:
+    for part in (alerts, pages, publish, sessions, status, workers):
+        for route in part.routes:
             path = getattr(route, "path", "")
             if path == "/" or path.startswith("/static/"):
                 continue  # the redirect is told with the page, and its files are its own
@@ -193,7 +195,7 @@ def test_the_protocol_names_every_field_and_value() -> None:
     """A writer of a client needs the page alone: no type, code, status or field is missing from it."""
     names = {str(value) for values in (EventType, ErrorType, Status) for value in values}
     names |= {str(code) for code in MEANINGS}
-    for struct in (Event, WorkerInfo, Usage, Worker):
+    for struct in (Event, WorkerInfo, Usage, Worker, Alert, Reading):
         names |= {
             field.encode_name for field in msgspec.structs.fields(struct) if field.encode_name.isascii()
         }

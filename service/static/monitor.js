@@ -1,4 +1,5 @@
 // The monitor page put together: one stream from /ws, and panels that read the server's truth when it moves.
+import { Alerts } from "./alerts.js";
 import { read, ReadError } from "./api.js";
 import { ConnectionView } from "./connection.js";
 import { byId } from "./element.js";
@@ -13,11 +14,13 @@ import { Workers } from "./workers.js";
 
 const READ_EVERY_MS = 1000;
 const WORKERS_EVERY_MS = 3000;
+const ALERTS_EVERY_MS = 15000;
 const UNPROMPTED_MS = 10000; // a session stalls by the time alone, without an event
 
 const only = new URLSearchParams(location.search).get("session") || null;
 
 const sessions = new Sessions({ only });
+const alerts = new Alerts();
 const history = new History();
 const workers = new Workers();
 const throughput = new Throughput();
@@ -43,9 +46,11 @@ const readSessions = new Pulse(
   READ_EVERY_MS,
 );
 const readHistory = new Pulse(reading(() => history.refresh()), READ_EVERY_MS);
+const readAlerts = new Pulse(reading(() => alerts.refresh()), ALERTS_EVERY_MS);
 const readWorkers = new Pulse(reading(() => workers.refresh()), WORKERS_EVERY_MS);
 
 function readAll() {
+  readAlerts.nudge();
   readSessions.nudge();
   readHistory.nudge();
   readWorkers.nudge();
@@ -133,4 +138,5 @@ setInterval(() => {
   if (connection.live) sessions.tick();
 }, 1000);
 setInterval(readAll, UNPROMPTED_MS);
+document.addEventListener("visibilitychange", () => readAlerts.nudge());
 stream.start();

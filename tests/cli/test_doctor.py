@@ -13,8 +13,17 @@ from typing import Any
 
 import pytest
 
-from cli.checks import State, check_disk, check_event_log, check_keys, check_otlp, check_spool
+from cli.checks import (
+    State,
+    check_alertmanager,
+    check_disk,
+    check_event_log,
+    check_keys,
+    check_otlp,
+    check_spool,
+)
 from service.config import EventLogConfig
+from service.secret import Secret
 from tests.monitor_process import MonitorProcess
 
 from .conftest import Run
@@ -37,7 +46,7 @@ async def checks_of(run: Run, code: int) -> dict[str, dict[str, Any]]:
 async def test_a_sound_machine_has_no_fault(run: Run, tmp_path: Path) -> None:
     """Exit code 0, and nothing has been made or changed."""
     found = await checks_of(run, 0)
-    assert {"config", "server", "event log", "disk", "traces", "engines", "spool"} <= found.keys()
+    assert {"config", "server", "event log", "disk", "traces", "alerts", "engines", "spool"} <= found.keys()
     assert "the port is free" in found["server"]["found"]
     assert "does not exist yet and can be made" in found["event log"]["found"]
     assert os.listdir(tmp_path) == []
@@ -105,6 +114,18 @@ def test_a_collector_that_does_not_answer_is_found() -> None:
     assert (
         check_otlp({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SDK_DISABLED": "true"}).state is State.FINE
     )
+
+
+def test_an_alertmanager_that_does_not_answer_is_found() -> None:
+    """Its address is tried by a connection; the password in it is not shown."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = Secret(f"http://ana:hush@127.0.0.1:{server.getsockname()[1]}")
+        assert check_alertmanager(address).state is State.FINE
+    dead = check_alertmanager(address)
+    assert dead.state is State.BROKEN
+    assert "correct MONITOR_ALERTMANAGER_URL" in dead.advice
+    assert "hush" not in str(dead)
+    assert check_alertmanager(None).state is State.FINE
 
 
 async def test_a_damaged_log_comes_with_a_way_on(tmp_path: Path, monitor: MonitorProcess) -> None:
