@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from benchmarks import build, fanout, ingest, machine, memory, scrape, stall, start, telemetry
+from benchmarks import build, fanout, ingest, machine, memory, scrape, stall, start, telemetry, tunnel
 from benchmarks.machine import Missing
 from benchmarks.row import Row, render
 from benchmarks.session import BenchSession
@@ -23,6 +23,7 @@ MEASURES: Final[Sequence[tuple[Collection[str], Measure]]] = (
     (scrape.NAMES, scrape.measure),
     (start.NAMES, start.measure),
     (telemetry.NAMES, telemetry.measure),
+    (tunnel.NAMES, tunnel.measure),
     (stall.NAMES, stall.measure),
 )
 NAMES: Final = sorted((name for names, _ in MEASURES for name in names), key=lambda name: int(name[1:]))

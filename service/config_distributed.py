@@ -22,10 +22,30 @@ _Places = Annotated[int, Meta(ge=1, le=10_000)]
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What translates on a worker: a server with OpenAI's API, or a command."""
 
-    kind: Literal["openai", "command"]
-    url: str | None = None
-    command: str | None = None
-    model: str | None = None
+    kind: Annotated[
+        Literal["openai", "command"],
+        Setting(
+            help="What it is; as a variable it may be left out, the other two tell.",
+            env="SSH_WORKER_ENGINE_KIND",
+        ),
+    ]
+    url: Annotated[
+        str | None,
+        Setting(
+            help="Address of a server with OpenAI's API, as the worker itself would reach it.",
+            env="SSH_WORKER_ENGINE_URL",
+            allowed="an http(s) URL such as http://127.0.0.1:8080/v1",
+        ),
+    ] = None
+    command: Annotated[
+        str | None,
+        Setting(
+            help="A program that reads text and prints its translation, and its arguments.",
+            env="SSH_WORKER_ENGINE_COMMAND",
+            allowed="a command such as apertium -u {source_long}-{target_long}",
+        ),
+    ] = None
+    model: Annotated[str | None, Setting(help="The model to ask for.", env="SSH_WORKER_ENGINE_MODEL")] = None
 
     @property
     def is_complete(self) -> bool:
@@ -39,7 +59,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     """An SSH worker; its key under `distributed.workers` is its id."""
 
     host: Annotated[str, Meta(min_length=1), Setting(help="Host name or address.", env="SSH_WORKER_HOST")]
-    name: Annotated[str | None, Setting(help="A name to show.")] = None
+    name: Annotated[str | None, Setting(help="A name to show.", env="SSH_WORKER_NAME")] = None
     port: Annotated[int, Meta(ge=1, le=65535), Setting(help="The SSH port.", env="SSH_WORKER_PORT")] = 22
     user: Annotated[str | None, Setting(help="The SSH user.", env="SSH_WORKER_USER")] = None
     password: Annotated[
@@ -71,7 +91,11 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         str | None, Setting(help="Host to go through: `user@host:port`.", env="SSH_WORKER_JUMP")
     ] = None
     ssh_config: Annotated[
-        bool, Setting(help="Let `~/.ssh/config` fill in what is not given here; `host` may be an alias.")
+        bool,
+        Setting(
+            help="Let `~/.ssh/config` fill in what is not given here; `host` may be an alias.",
+            env="SSH_WORKER_SSH_CONFIG",
+        ),
     ] = False
     engine: Annotated[
         EngineConfig | None,
@@ -82,9 +106,11 @@ class WorkerConfig(msgspec.Struct, frozen=True):
             '{"kind": "command", "command": "apertium -u {source_long}-{target_long}"}',
         ),
     ] = None
-    max_capacity: Annotated[_Places | None, Setting(help="Jobs at a time.")] = None
+    max_capacity: Annotated[
+        _Places | None, Setting(help="Jobs at a time.", env="SSH_WORKER_MAX_CAPACITY")
+    ] = None
     enabled: Annotated[bool, Setting(help="Whether it is used.")] = True
-    tags: Annotated[tuple[str, ...], Setting(help="What it is good for.")] = ()
+    tags: Annotated[tuple[str, ...], Setting(help="What it is good for.", env="SSH_WORKER_TAGS")] = ()
     remote_dir: Annotated[
         str, Meta(min_length=1), Setting(help="Working directory there.", env="SSH_WORKER_REMOTE_DIR")
     ] = "/tmp/translate-ssh"  # noqa: S108 - a directory on the worker, and the name it always had
@@ -97,9 +123,8 @@ class DistributedConfig(msgspec.Struct, frozen=True):
     workers: Annotated[
         dict[str, WorkerConfig],
         Setting(
-            help="The workers by id. The variables `SSH_WORKER_HOST`, `_PORT`, `_USER`, `_PASSWORD` and "
-            "`_REMOTE_DIR`, `_KEY_FILE`, `_PASSPHRASE_FILE`, `_HOST_KEY` and `_JUMP` make or change the "
-            "worker `default`.",
+            help="The workers by id. `SSH_WORKER_HOST` makes the worker `default`, or changes it; the other "
+            "variables `SSH_WORKER_*` below belong to it.",
         ),
     ] = {}
     ssh_timeout: Annotated[float, Meta(gt=0), Setting(help="Limit for connecting.", is_duration=True)] = 30.0
@@ -165,7 +190,38 @@ def _read_worker(sources: Sources, name: str, given: Any) -> WorkerConfig:
     path = f"distributed.workers.{name}"
     keys = [known.key for known in settings_of(WorkerConfig, path)]
     given = checked_keys(given, path, keys)
+    if name == DEFAULT_WORKER:
+        given = {**given, "engine": _engine_given(sources.environ, given.get("engine"))}
     return sources.build(WorkerConfig, path, given, in_environ=name == DEFAULT_WORKER)
+
+
+def _engine_given(environ: Mapping[str, str], in_file: Any) -> Any:
+    """The engine of the worker `default`: what the variables say, the rest from the file.
+
+    An address or a command from a variable replaces the file's engine: of two, one would not be meant.
+    Raises: ConfigError.
+    """
+    settings = settings_of(EngineConfig, "SSH_WORKER_ENGINE")
+    said = {known.key: text for known in settings if (text := environ.get(known.setting.env or ""))}
+    if not said:
+        return in_file
+    file = dict(in_file) if isinstance(in_file, dict) else {}
+    if "url" in said or "command" in said:
+        file = {key: value for key, value in file.items() if key == "model"}
+        file["kind"] = "openai" if "url" in said else "command"
+    engine = {**file, **said}
+    try:
+        complete = msgspec.convert(engine, EngineConfig).is_complete
+    except msgspec.ValidationError:
+        complete = False
+    if not complete:
+        names = ", ".join(known.setting.env or "" for known in settings if known.key in said)
+        raise ConfigError(
+            f"What is set ({names}) makes no engine; allowed: SSH_WORKER_ENGINE_URL with an http(s) URL "
+            "(kind openai) or SSH_WORKER_ENGINE_COMMAND with a command (kind command), one of the two; "
+            "SSH_WORKER_ENGINE_MODEL with either."
+        )
+    return engine
 
 
 def _hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:

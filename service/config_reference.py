@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from service.config import SECTIONS, WorkerConfig
+from service.config_distributed import EngineConfig
 from service.secret import Secret
 from service.setting import KnownSetting, settings_of
 
@@ -66,6 +67,10 @@ def _section(name: str, struct: type[msgspec.Struct]) -> str:
             "Each worker, `distributed.workers.ID` (the variables are those of the worker `default`):",
             "",
             *_table(settings_of(WorkerConfig, "…ID")),
+            "",
+            "Its engine, `distributed.workers.ID.engine`, is an object of:",
+            "",
+            *_table(settings_of(EngineConfig, "…ID.engine")),
         ]
     return "\n".join([*lines, ""])
 

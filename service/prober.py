@@ -97,8 +97,12 @@ class Prober:
         layers_s = {layer.value: seconds for layer, seconds in result.layers_s.items()}
         self._metrics.worker_probed(worker_id, result.outcome.value, layers_s)
         async with self._turns[worker_id]:
+            before = self._results.get(worker_id)
             self._results[worker_id] = result
             changed = self._workers.probed(result)
+            if self._is_draining(worker_id) and before is not None:
+                # Its state is the operator's: only what probes find can tell that the host went away.
+                changed = (before.outcome, before.state) != (result.outcome, result.state)
             if changed:
                 log.info("worker changed", worker=worker_id, state=result.state.value, reason=result.reason)
             elif time.monotonic() - self._told_at.get(worker_id, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
@@ -108,6 +112,10 @@ class Prober:
             except LogUnavailable:
                 # Told with the next probe; the metrics and /workers know already.
                 self._told_at.pop(worker_id, None)
+
+    def _is_draining(self, worker_id: str) -> bool:
+        worker = self._workers.configured_worker(worker_id)
+        return worker is not None and worker.draining
 
     async def _tell(
         self, worker_id: str, state: WorkerState, reason: str | None, since: float | None

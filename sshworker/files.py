@@ -15,7 +15,7 @@ import asyncssh
 from sshworker.command import run
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
-from sshworker.wrapper import new_id
+from sshworker.wrapper import MARK, new_id
 
 CHUNK_BYTES: Final = 1024 * 1024
 TRANSFER_TIMEOUT_S: Final = 3600.0
@@ -42,6 +42,9 @@ async def remote_folder(connection: Connection) -> AsyncIterator[str]:
             await sftp.rmdir(path)
             words = f"{connection.spec.remote_dir} belongs to another user"
             raise WorkerError(Failure.INTERNAL, words, worker=connection.spec.id)
+        # Left behind by a crash here, it is swept by a command a day or more after its last change.
+        async with sftp.open(f"{path}/{MARK}", "w"):
+            pass
     try:
         yield path
     finally:

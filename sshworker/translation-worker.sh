@@ -94,6 +94,7 @@ if ! mkdir "$dir" 2>/dev/null; then
   problem=$(LC_ALL=C mkdir -p "$folder" 2>&1 && LC_ALL=C mkdir "$dir" 2>&1) || fail folder 73 "$problem"
 fi
 made=$dir
+{ echo "$$" >"$dir/.translation-worker"; } 2>/dev/null
 # A folder of somebody else (in /tmp anybody can be first) could be exchanged under our feet.
 [ ! -L "$folder" ] && [ -O "$folder" ] || fail folder 73 "$folder belongs to another user"
 
@@ -146,6 +147,18 @@ finish() { # TERM, KILL after 5 s, and the folder too, in case the main shell is
 ) <&3 3<&- 4<&- >/dev/null 2>&1 &
 watcher=$!
 exec </dev/null 3<&- 4<&-
+
+sweep() { # folders left behind by a crash: marked as ours, a day old, and of a process that is no more
+  set +f
+  for mark in "$folder"/*/.translation-worker; do
+    old=${mark%/*} owner=
+    [ -f "$mark" ] && [ -O "$old" ] && [ ! -L "$old" ] || continue
+    read -r owner <"$mark"
+    [ -z "$owner" ] || ! kill -s 0 "$owner" || continue
+    [ -z "$(find "$old" -prune -mtime +0)" ] || rm -rf "$old"
+  done
+}
+(sweep) >/dev/null 2>&1 &
 trap "(finish) >/dev/null 2>&1 &" HUP INT TERM
 
 # Some shells announce a killed child on standard error, which is the program's.

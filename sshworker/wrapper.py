@@ -19,6 +19,9 @@ from typing import Final
 
 from sshworker.errors import Failure
 
+# In each folder of ours on a worker, with the process it belongs to, if any: what the wrapper may sweep.
+MARK: Final = ".translation-worker"
+
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/:-")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_SPACE: Final = re.compile(r"No space left|[Dd]is[ck] quota|Quota exceeded", re.ASCII)

@@ -161,3 +161,35 @@ async def test_ctrl_c_leaves_nothing_running_on_the_workers(
     assert ended.code == 130, ended.err
     await until(lambda: not sshd.account.processes("sleep 300") and not sshd.leftovers())
     assert (await monitor.get("/sessions/stop"))["status"] == "cancelled"
+
+
+async def test_a_single_worker_from_the_environment_is_watched_checked_and_used(
+    start: Start, sshd: Sshd, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """`SSH_WORKER_*` alone are enough for `serve`, `workers check` and `translate`."""
+    environ |= {
+        "SSH_WORKER_HOST": "127.0.0.1",
+        "SSH_WORKER_PORT": str(sshd.port),
+        "SSH_WORKER_USER": sshd.account.user,
+        "SSH_WORKER_KEY_FILE": str(sshd.account.key),
+        "SSH_WORKER_REMOTE_DIR": str(sshd.remote_dir),
+        "SSH_WORKER_ENGINE_COMMAND": words_program(sshd),
+        "MONITOR_KNOWN_HOSTS": str(sshd.known_hosts),
+    }
+    checked = await (await start("workers", "check")).end()
+    assert (checked.code, "default  up" in checked.out or "default  degraded" in checked.out) == (0, True)
+    watching = MonitorProcess(tmp_path / "one.db", environ=environ)
+    await watching.start()
+    try:
+        (tmp_path / "in.md").write_text(TEXT)
+        command = await start(
+            "translate", str(tmp_path / "in.md"), "-o", str(tmp_path / "out.md"), "--from", "en",
+            "--to", "es", "--engine", "ssh", "--session-id", "book", "--monitor", watching.url,
+        )  # fmt: skip
+        ended = await command.end()
+        assert ended.code == 0, ended.err
+        assert (tmp_path / "out.md").read_text() == WANTED
+        worker = await watching.get("/workers/default")
+        assert (worker["configured"], worker["engine"], worker["last_session"]) == (True, "command", "book")
+    finally:
+        await watching.kill()

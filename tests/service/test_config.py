@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.config import Config, EventLogConfig, load_config
+from service.config_distributed import EngineConfig
 from translation_events.errors import ConfigError
 
 THE_DOCUMENTED_DISTRIBUTED = {
@@ -263,6 +264,60 @@ def test_ssh_variables_make_the_worker_default(tmp_path: Path) -> None:
     default = config.distributed.workers["default"]
     assert (default.host, default.port, default.remote_dir) == ("gpu1", 2222, "/tmp/translate-ssh")
     assert config.distributed.workers["thinker-worker"].host == "localhost"
+
+
+def test_ssh_variables_name_the_engine_of_the_worker(tmp_path: Path) -> None:
+    """`SSH_WORKER_ENGINE_*` make a single worker that can translate; they win over the file's engine."""
+    host = {"SSH_WORKER_HOST": "gpu1"}
+    url, command = "http://127.0.0.1:8080/v1", "apertium -u {source_long}-{target_long}"
+    served = load(
+        tmp_path, environ={**host, "SSH_WORKER_ENGINE_URL": url, "SSH_WORKER_ENGINE_MODEL": "m"}
+    ).distributed
+    assert served.enabled
+    assert served.workers["default"].engine == EngineConfig("openai", url=url, model="m")
+    run = load(tmp_path, environ={**host, "SSH_WORKER_ENGINE_COMMAND": command}).distributed
+    assert run.workers["default"].engine == EngineConfig("command", command=command)
+    content = {
+        "distributed": {"workers": {"default": {"engine": {"kind": "openai", "url": url, "model": "m"}}}}
+    }
+    for environ, expected in (
+        ({"SSH_WORKER_ENGINE_MODEL": "n"}, EngineConfig("openai", url=url, model="n")),
+        ({"SSH_WORKER_ENGINE_COMMAND": command}, EngineConfig("command", command=command, model="m")),
+        ({}, EngineConfig("openai", url=url, model="m")),
+    ):
+        found = load(tmp_path, content, {**host, **environ}).distributed.workers["default"]
+        assert found.engine == expected
+
+
+def test_ssh_variables_that_make_no_engine_are_told(tmp_path: Path) -> None:
+    """The error names what is set and what is allowed."""
+    url, command = "SSH_WORKER_ENGINE_URL", "SSH_WORKER_ENGINE_COMMAND"
+    for environ in (
+        {"SSH_WORKER_ENGINE_MODEL": "m"},
+        {url: "gpu1:8080"},
+        {url: "http://gpu1:8080/v1", command: "apertium"},
+        {url: "http://gpu1:8080/v1", "SSH_WORKER_ENGINE_KIND": "command"},
+        {command: "apertium", "SSH_WORKER_ENGINE_KIND": "ollama"},
+    ):
+        with pytest.raises(ConfigError, match=r"makes no engine; allowed: SSH_WORKER_ENGINE_URL") as caught:
+            load(tmp_path, environ={"SSH_WORKER_HOST": "gpu1", **environ})
+        assert all(name in caught.value.detail for name in environ)
+
+
+def test_ssh_variables_say_how_the_worker_is_used(tmp_path: Path) -> None:
+    """Keys (several while they are rotated), capacity, tags, a name and `~/.ssh/config`."""
+    environ = {
+        "SSH_WORKER_HOST": "gpu1",
+        "SSH_WORKER_KEY_FILE": "/keys/old, /keys/new",
+        "SSH_WORKER_MAX_CAPACITY": "4",
+        "SSH_WORKER_TAGS": "gpu,fast",
+        "SSH_WORKER_NAME": "The big one",
+        "SSH_WORKER_SSH_CONFIG": "yes",
+    }
+    worker = load(tmp_path, environ=environ).distributed.workers["default"]
+    assert worker.key_file == ("/keys/old", "/keys/new")
+    assert (worker.max_capacity, worker.tags, worker.name) == (4, ("gpu", "fast"), "The big one")
+    assert worker.ssh_config
 
 
 def test_too_many_workers_are_refused(tmp_path: Path) -> None:

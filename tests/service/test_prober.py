@@ -202,6 +202,10 @@ async def test_a_drained_worker_stays_so_whatever_its_probes_find(start: StartSe
     assert (worker["state"], worker["reason"]) == ("draining", "drained: new GPU")
     assert worker["probe_result"] != "success"
     assert worker["load_ratio"] is None, "of a host that does not answer nothing is known"
+    async with asyncio.timeout(WAIT_S):
+        while (told := (await statuses(server))[-1])["probe"]["result"] == "success":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (told["state"], told["reason"]) == ("draining", "drained: new GPU"), "told at once, still draining"
 
     status, worker = await order(server, "gpu-1/undrain")
     assert (status, worker["state"], worker["draining"]) == (200, "down", False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from sshworker.command import run
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
 from sshworker.files import download, remote_folder, upload
+from sshworker.wrapper import MARK
 from tests.sshd import Sshd, names, until
 
 Start = Callable[..., Sshd]
@@ -81,7 +84,7 @@ async def test_a_full_disk_is_told_and_nothing_half_stays(sshd: Sshd, book: Path
         async with remote_folder(connection) as folder:
             error = await failure_of(upload(connection, book, f"{folder}/b"))
             assert (error.failure, "no space left" in error.detail) == (Failure.DISK_FULL, True)
-            assert names(full_disk / folder) == []
+            assert names(full_disk / folder) == [MARK]
         assert names(full_disk) == []
 
 
@@ -140,3 +143,22 @@ async def test_a_worker_without_file_transfer_says_so(start_sshd: Start) -> None
 async def _enter(connection: Connection) -> None:
     async with remote_folder(connection):
         pass
+
+
+async def test_a_folder_left_by_a_crash_is_swept_by_a_later_command(forced: Sshd) -> None:
+    """A day later, by whatever command comes next, also where the key may run the wrapper only."""
+    async with Connection(forced.spec()) as connection:
+        async with remote_folder(connection) as folder:
+            left = Path(folder).with_name("left")
+            shutil.copytree(folder, left)
+            await asyncio.to_thread(_give, left, forced.account.user)
+        for age_s, expected in ((86_000, ["left"]), (87_000, [])):
+            os.utime(left, (time.time() - age_s,) * 2)
+            result = await run(connection, "tr a-z A-Z", "a\n", timeout_s=10, allowed=("tr",))
+            assert result.stdout == "A\n"
+            await asyncio.to_thread(until, lambda expected=expected: forced.leftovers() == expected)
+
+
+def _give(folder: Path, user: str) -> None:
+    for path in (folder, *folder.iterdir()):
+        shutil.chown(path, user)

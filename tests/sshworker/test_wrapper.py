@@ -6,17 +6,19 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sshworker.errors import Failure
-from sshworker.wrapper import complaint, encode, is_traceparent, request
+from sshworker.wrapper import MARK, complaint, encode, is_traceparent, request
 from tests.parts import need
 from tests.sshd import WRAPPER, until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-TOOLS = ("sh", "cat", "dd", "wc", "mkdir", "rm", "sleep", "tr", "env", "printf", "ls")
+TOOLS = ("sh", "cat", "dd", "wc", "mkdir", "rm", "sleep", "tr", "env", "printf", "ls", "find")
 
 
 # dash has job control at a terminal only; systems whose sh it is have setsid.
@@ -70,8 +72,9 @@ def start(
         env={"PATH": path, **env},
     )
     assert process.stdin is not None
-    process.stdin.write(text)
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # a request that is refused may have ended already
+        process.stdin.write(text)
+        process.stdin.flush()
     return process
 
 
@@ -119,6 +122,33 @@ def test_a_command_has_a_private_folder_and_the_trace(shell: list[str], path: st
     assert (status, out.decode()) == (3, TRACE + "\n")
     assert err.startswith(b"drwx------")
     assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_folders_left_behind_are_swept_and_no_other(shell: list[str], path: str, tmp_path: Path) -> None:
+    """Only what bears our mark, is a day old, and belongs to no process that still runs."""
+    base = tmp_path / "w"
+    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, check=True, text=True).stdout
+    yesterday = time.time() - 87_000
+    for name, owner, at in (
+        ("gone", gone, yesterday),
+        ("nobodys", "", yesterday),
+        ("running", f"{os.getpid()}\n", yesterday),
+        ("young", gone, time.time()),
+        ("foreign", None, yesterday),
+    ):
+        (base / name / "inner").mkdir(parents=True)
+        if owner is not None:
+            (base / name / MARK).write_text(owner)
+        os.utime(base / name, (at, at))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / MARK).write_text(gone)
+    os.utime(tmp_path / "elsewhere", (yesterday, yesterday))
+    (base / "link").symlink_to(tmp_path / "elsewhere")
+    status, out, err = finish(start(shell, path, base, "cat", text=b"a\n"))
+    assert (status, out, err) == (0, b"a\n", b"")
+    kept = ["foreign", "link", "running", "young"]
+    until(lambda: sorted(one.name for one in base.iterdir()) == kept)
+    assert (tmp_path / "elsewhere" / MARK).exists()
 
 
 def test_the_end_of_standard_input_ends_the_whole_group(shell: list[str], path: str, tmp_path: Path) -> None:
