@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -25,6 +26,11 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 # A shell says 128 + N for a program ended by signal N.
 _SIGNALS: Final = {1: "HUP", 2: "INT", 6: "ABRT", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
+# What a user can do about the wrapper's complaint, by its exit status; `{base}` is the folder it works in.
+_REMEDIES: Final = {
+    73: "; make room in {base}, or name another `remote_dir`",
+    127: "; install it there, or name it by its full path",
+}
 _READ_BYTES: Final = 65536
 
 
@@ -166,7 +172,10 @@ async def _run(
             words = f"{program} did not end within {timeout_s:g} s and was ended"
             raise WorkerError(Failure.TIMEOUT, words, worker=spec.id, stderr=tail.text()) from err
         if output.is_too_large:
-            words = f"{program} printed more than {output.max_bytes} bytes and was ended"
+            words = (
+                f"{program} printed more than {output.max_bytes} bytes and was ended; no translation is so "
+                "long: see what it prints"
+            )
             raise WorkerError(Failure.TOO_LARGE, words, worker=spec.id, stderr=tail.text())
         if process.exit_status is None:
             # asyncssh's waits do not say that the connection broke: only the missing status does.
@@ -205,14 +214,20 @@ def _check_exit(
         raise WorkerError(Failure.SIGNAL, words, worker=spec.id, stderr=stderr)
     if status == 0:
         return
+    base = asked.folder.rpartition("/")[0]
     if (said := complaint(stderr, asked.id)) is not None:
-        words = f"the worker did not run {program}: {said.words}"
+        remedy = _REMEDIES.get(status, "").format(base=base)
+        words = f"the worker did not run {program}: {said.words}{remedy}"
         raise WorkerError(said.failure, words, worker=spec.id, exit_status=status, stderr=stderr)
     failure, words = Failure.EXIT, f"{program} exited with {status}"
     if status - 128 in _SIGNALS:
-        failure, words = Failure.SIGNAL, f"{program} was ended by signal {_SIGNALS[status - 128]}"
+        hint = "; out of memory? The worker's kernel log says" if status - 128 == signal.SIGKILL else ""
+        failure, words = Failure.SIGNAL, f"{program} was ended by signal {_SIGNALS[status - 128]}{hint}"
     elif tells_disk_full(stderr):
-        failure, words = Failure.DISK_FULL, f"{program} found its disk full"
+        failure, words = (
+            Failure.DISK_FULL,
+            f"{program} found its disk full; make room on the worker in {base}",
+        )
     raise WorkerError(failure, words, worker=spec.id, exit_status=status, stderr=stderr)
 
 
@@ -221,7 +236,10 @@ def _believe(output: Output, program: str, result: Result, spec: WorkerSpec, *, 
     words = None
     failure = Failure.BAD_OUTPUT
     if not allow_empty and not output.has_content:
-        failure, words = Failure.EMPTY, f"{program} exited with 0 and printed nothing"
+        failure = Failure.EMPTY
+        words = (
+            f"{program} exited with 0 and printed nothing; give it a line by hand on the worker and see why"
+        )
     elif not output.is_utf8:
         words = f"{program} printed what is not UTF-8"
     if words is not None:

@@ -60,7 +60,10 @@ async def connect(spec: WorkerSpec, *, host_key_check: HostKeyCheck | None = Non
                     ssh.abort()
                 raise
     except TimeoutError as err:
-        words = f"no answer from {_where(spec)} within {spec.connect_timeout_s:g} s"
+        words = (
+            f"no answer from {_where(spec)} within {spec.connect_timeout_s:g} s: is the machine on, is "
+            "the address right, and does a firewall let the port through?"
+        )
         raise WorkerError(Failure.TIMEOUT, words, worker=spec.id) from err
 
 
@@ -179,7 +182,10 @@ def explain(err: Exception, spec: WorkerSpec, check: HostKeyCheck, credentials: 
         case asyncssh.Error():
             return made(Failure.LOST, f"{where} ended the connection before it was ready: {_one_line(err)}")
         case socket.gaierror():
-            return made(Failure.UNREACHABLE, f"the name {spec.host} cannot be resolved: {err.strerror}")
+            return made(
+                Failure.UNREACHABLE,
+                f"the name {spec.host} cannot be resolved: {err.strerror}: is it spelt right?",
+            )
         case ConnectionRefusedError():
             return made(
                 Failure.REFUSED, f"nothing listens at {where}: is sshd running, and is the port right?"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -17,6 +17,7 @@ import structlog
 from sshworker.channels import ChannelLimit
 from sshworker.connect import Link, connect
 from sshworker.errors import Failure, WorkerError
+from sshworker.opening import C, Opener, Stream, loss_of, lost, open_channel, open_stream
 from sshworker.spec import WorkerSpec
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,6 @@ CHANNEL_END_S: Final = 10.0
 REFUSED_PATIENCE_S: Final = 8.0
 _FINAL: Final = frozenset({Failure.AUTH, Failure.HOST_KEY, Failure.INTERNAL})
 _T = TypeVar("_T")
-_C = TypeVar("_C", asyncssh.SSHClientProcess[bytes], asyncssh.SFTPClient)
 
 
 class Connection:
@@ -113,15 +113,13 @@ class Connection:
         finally:
             self._abandon(client)
 
-    async def stream(
-        self, host: str, port: int
-    ) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+    async def stream(self, host: str, port: int) -> Stream:
         """A byte stream to `host:port` as the worker sees it. These do not count against MaxSessions.
 
         Raises: WorkerError: ENGINE_DOWN where the worker cannot reach it, COMMAND_REFUSED where it forbids.
         """
         link = await self._get()
-        task = self._spawn(self._open_stream(link, host, port), "ssh stream open")
+        task = self._spawn(open_stream(self.spec, link, host, port), "ssh stream open")
         outcome = await self._outcome(task, undo=lambda opened: opened[1].close())
         if isinstance(outcome, WorkerError):
             raise outcome
@@ -142,7 +140,7 @@ class Connection:
 
     async def _open(self) -> Link | WorkerError:
         if self._link is not None:
-            log.warning("ssh connection lost", worker=self.spec.id, reason=_reason(self._link))
+            log.warning("ssh connection lost", worker=self.spec.id, reason=loss_of(self._link))
             await self._link.close()
             self._link = None
         if self.spec.password is not None and not self._warned:
@@ -164,7 +162,7 @@ class Connection:
             pause_s = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (failures - 1))
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
 
-    async def _begin(self, opener: Callable[[asyncssh.SSHClientConnection], Awaitable[_C]]) -> _C:
+    async def _begin(self, opener: Opener[C]) -> C:
         give_up_at: float | None = None
         again = False
         while True:
@@ -172,7 +170,7 @@ class Connection:
             await self.channels.acquire(first=again)
             try:
                 link = await self._get()
-                task = self._spawn(self._open_channel(link, opener), "ssh channel open")
+                task = self._spawn(open_channel(self.spec, link, opener), "ssh channel open")
             except BaseException:
                 self.channels.release()
                 raise
@@ -193,60 +191,9 @@ class Connection:
                 await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311  # jitter, no secret
             again = True
 
-    async def _open_channel(
-        self, link: Link, opener: Callable[[asyncssh.SSHClientConnection], Awaitable[_C]]
-    ) -> _C | asyncssh.ChannelOpenError | WorkerError:
-        try:
-            async with asyncio.timeout(self.spec.connect_timeout_s):
-                return await opener(link.ssh)
-        except asyncssh.ChannelOpenError as err:
-            if link.is_lost or (err.code == asyncssh.OPEN_CONNECT_FAILED and "closed" in err.reason):
-                return self._lost(link)
-            if err.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
-                words = "the worker refuses this kind of session (no commands, or no file transfer)"
-                return WorkerError(Failure.COMMAND_REFUSED, words, worker=self.spec.id)
-            return err
-        except asyncssh.SFTPError:
-            if link.is_lost:
-                return self._lost(link)
-            words = "the worker's sshd offers no file transfer (Subsystem sftp)"
-            return WorkerError(Failure.COMMAND_REFUSED, words, worker=self.spec.id)
-        except TimeoutError:
-            words = f"the worker opened no channel within {self.spec.connect_timeout_s:g} s"
-            return WorkerError(Failure.TIMEOUT, words, worker=self.spec.id)
-        except (asyncssh.Error, OSError):
-            return self._lost(link)
-
-    async def _open_stream(
-        self, link: Link, host: str, port: int
-    ) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]] | WorkerError:
-        try:
-            async with asyncio.timeout(self.spec.connect_timeout_s):
-                return await link.ssh.open_connection(host, port)
-        except asyncssh.ChannelOpenError as err:
-            if link.is_lost or (err.code == asyncssh.OPEN_CONNECT_FAILED and "SSH connection" in err.reason):
-                return self._lost(link)
-            if err.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
-                words = (
-                    f"the worker's sshd forbids forwarding to {host}:{port} (AllowTcpForwarding, permitopen)"
-                )
-                return WorkerError(Failure.COMMAND_REFUSED, words, worker=self.spec.id)
-            words = f"the worker cannot reach its engine at {host}:{port}: {err.reason}"
-            return WorkerError(Failure.ENGINE_DOWN, words, worker=self.spec.id)
-        except TimeoutError:
-            words = f"the worker opened no stream to {host}:{port} within {self.spec.connect_timeout_s:g} s"
-            return WorkerError(Failure.TIMEOUT, words, worker=self.spec.id)
-        except (asyncssh.Error, OSError):
-            return self._lost(link)
-
     def lost(self) -> WorkerError:
         """The error for what ran over the connection when it broke."""
-        return self._lost(self._link)
-
-    def _lost(self, link: Link | None) -> WorkerError:
-        return WorkerError(
-            Failure.LOST, f"the connection to the worker broke: {_reason(link)}", worker=self.spec.id
-        )
+        return lost(self.spec, self._link)
 
     def _abandon(self, opened: object) -> None:
         if isinstance(opened, asyncssh.SSHClientProcess | asyncssh.SFTPClient):
@@ -296,9 +243,3 @@ class Connection:
                 failed()
             raise WorkerError(Failure.LOST, "the connection was closed here", worker=self.spec.id)
         return task.result()
-
-
-def _reason(link: Link | None) -> str:
-    if link is None:
-        return "it was never open"
-    return " ".join(str(link.check.lost).split()) if link.check.lost is not None else "closed by the worker"

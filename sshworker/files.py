@@ -159,7 +159,7 @@ async def _meaning(
         raise connection.lost() from err
     except asyncssh.SFTPError as err:
         if await _is_full(sftp, folder, size_bytes):
-            words = f"no space left on the worker in {folder}"
+            words = f"no space left on the worker in {folder}; make room there, or name another `remote_dir`"
             raise WorkerError(Failure.DISK_FULL, words, worker=worker) from err
         words = f"file transfer failed: {' '.join(str(err.reason).split())}"
         raise WorkerError(Failure.BAD_OUTPUT, words, worker=worker) from err

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.parts import need
-from tests.sshd import WRAPPER, Sshd
+from tests.sshd import WRAPPER, Account, Sshd
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def forced(start_sshd: Callable[..., Sshd]) -> Sshd:
 
 
 @pytest.fixture
-def full_disk(sshd: Sshd) -> Iterator[Path]:
+def full_disk(worker_account: Account) -> Iterator[Path]:
     """A folder of the account on a file system of 64 KiB."""
     need(os.geteuid() == 0, "a small file system needs root")
-    folder = sshd.account.folder / f"small-{sshd.port}"
-    folder.mkdir()
-    user = sshd.account.user
+    folder = Path(tempfile.mkdtemp(prefix="small-", dir=worker_account.folder))
+    folder.chmod(0o755)
+    user = worker_account.user
     options = f"size=64k,mode=0700,uid={_uid(user)}"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=False)
     need(mounted.returncode == 0, "this machine lets nobody mount")

@@ -195,7 +195,8 @@ async def test_a_program_that_is_not_there_is_told(sshd: Sshd) -> None:
     async with Connection(sshd.spec()) as connection:
         error = await failure_of(run(connection, "llama-cli", timeout_s=5, allowed=("llama-cli",)))
     assert error.failure is Failure.COMMAND_REFUSED
-    assert error.detail == "the worker did not run llama-cli: no program llama-cli here"
+    said, remedy = "no program llama-cli here", "install it there, or name it by its full path"
+    assert error.detail == f"the worker did not run llama-cli: {said}; {remedy}"
 
 
 async def test_only_allowed_programs_are_asked_for(sshd: Sshd) -> None:
@@ -257,7 +258,8 @@ async def test_a_full_disk_in_the_remote_folder_is_told(sshd: Sshd, full_disk: P
         error = await failure_of(
             sh(connection, 'dd if=/dev/zero of="$SSH_WORKER_REMOTE_DIR/x" bs=1000 count=200')
         )
-        assert (error.failure, error.detail) == (Failure.DISK_FULL, "sh found its disk full")
+        assert error.failure is Failure.DISK_FULL
+        assert error.detail == f"sh found its disk full; make room on the worker in {full_disk}"
         assert names(full_disk) == []
         assert await sh(connection, "cat", "small\n") == "small\n"
 
