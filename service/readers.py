@@ -57,6 +57,7 @@ class Readers:
         """
         cursors = await self._log.load(CURSORS)
         self.cursor = cursors["sessions"][1] if "sessions" in cursors else 0
+        self._saved_cursors = self.cursor, cursors["spans"][1] if "spans" in cursors else 0
         try:
             self._sessions.restore(await self._log.load(session_summaries.SAVED_AS))
             self._workers.load(await self._log.load(worker_summaries.SAVED_AS))
@@ -114,13 +115,16 @@ class Readers:
         return {"sessions": behind, "metrics": behind, "spans": spans}
 
     async def keep_saving(self) -> None:
-        """Save summaries every few seconds, so that a start replays little; runs until cancelled."""
+        """Save summaries every few seconds, so that a start replays little; runs until cancelled.
+
+        The first time at once: a server that is killed again and again must not replay more each time.
+        """
         while True:
-            await asyncio.sleep(SAVE_EVERY_S)
             try:
                 await self.save()
             except LogUnavailable:
                 log.warning("summaries not saved: the event log cannot be written")
+            await asyncio.sleep(SAVE_EVERY_S)
 
     async def save(self) -> None:
         """Save what changed, with the cursors, in one transaction. Raises: LogUnavailable."""
