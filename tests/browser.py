@@ -73,7 +73,7 @@ async def browsing() -> AsyncIterator[OpenPage]:
         pages = Pages(browser)
         yield pages.open
         await browser.close()
-    assert pages.problems == []
+    assert not pages.problems, pages.problems
 
 
 async def until_live(page: Page) -> None:

@@ -10,12 +10,18 @@ from typing import Final
 
 from aiohttp import web
 
+from translation_events.version import __version__
+
 routes = web.RouteTableDef()
 
 STATIC: Final = Path(str(files("service"))) / "static"
 PAGE: Final = "monitor.html"
+WORKER: Final = "service_worker.js"
 _types: Final = MimeTypes()  # without the machine's own lists
-_UTF8: Final = frozenset({"application/javascript", "application/json", "image/svg+xml"})
+_types.add_type("application/manifest+json", ".webmanifest")
+_UTF8: Final = frozenset(
+    {"application/javascript", "application/json", "application/manifest+json", "image/svg+xml"}
+)
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,6 +51,15 @@ async def monitor(request: web.Request) -> web.Response:
     return _file(request, STATIC / PAGE)
 
 
+@routes.get("/service-worker.js")
+async def service_worker(request: web.Request) -> web.Response:
+    """The service worker, from the root since it may only serve what lies below its own path.
+
+    It carries the version, so that a browser takes a new one with each.
+    """
+    return _file(request, STATIC / WORKER, f"// translation-monitor {__version__}\n".encode())
+
+
 @routes.get("/static/{name:[a-z0-9_-]+\\.[a-z0-9]+}")
 async def asset(request: web.Request) -> web.Response:
     """A file of the page; the pattern leaves no way out of the folder."""
@@ -54,12 +69,12 @@ async def asset(request: web.Request) -> web.Response:
     return _file(request, path)
 
 
-def _file(request: web.Request, path: Path) -> web.Response:
-    """The file, whole and compressed, or a 304.
+def _file(request: web.Request, path: Path, head: bytes = b"") -> web.Response:
+    """The file after the `head`, whole and compressed, or a 304.
 
     Not a FileResponse: one that compresses sends the end of an empty deflate stream after a 304 and a HEAD.
     """
-    body = path.read_bytes()
+    body = head + path.read_bytes()
     etag = blake2b(body, digest_size=12).hexdigest()
     response = web.Response(headers=HEADERS)
     response.etag = etag

@@ -4,10 +4,14 @@ import { read, ReadError } from "./api.js";
 import { ConnectionView } from "./connection.js";
 import { byId } from "./element.js";
 import { History } from "./history.js";
+import { Keys } from "./keys.js";
+import { Layout } from "./layout.js";
 import { Log } from "./log.js";
+import { Notices } from "./notices.js";
 import { Pulse } from "./pulse.js";
 import { Sessions } from "./sessions.js";
 import { Stream } from "./stream.js";
+import { Theme } from "./theme.js";
 import { Throughput } from "./throughput.js";
 import { clockTime, exact } from "./units.js";
 import { Workers } from "./workers.js";
@@ -25,6 +29,9 @@ const history = new History();
 const workers = new Workers();
 const throughput = new Throughput();
 const log = new Log({ only });
+const layout = new Layout();
+const theme = new Theme();
+const notices = new Notices();
 const connection = new ConnectionView({ only, retry: () => stream.retry() });
 
 /** A reading that fails leaves what is shown; the stream's own watch tells that the server does not answer. */
@@ -42,12 +49,19 @@ const readSessions = new Pulse(
   reading(async () => {
     await sessions.refresh();
     connection.setSummary(sessions.summary);
+    notices.sessions(sessions.active);
   }),
   READ_EVERY_MS,
 );
 const readHistory = new Pulse(reading(() => history.refresh()), READ_EVERY_MS);
 const readAlerts = new Pulse(reading(() => alerts.refresh()), ALERTS_EVERY_MS);
-const readWorkers = new Pulse(reading(() => workers.refresh()), WORKERS_EVERY_MS);
+const readWorkers = new Pulse(
+  reading(async () => {
+    await workers.refresh();
+    notices.workers(workers.known);
+  }),
+  WORKERS_EVERY_MS,
+);
 
 function readAll() {
   readAlerts.nudge();
@@ -86,6 +100,7 @@ const stream = new Stream({
     event(event, size) {
       log.add(event, size);
       throughput.add(event);
+      notices.add(event);
       if (workers.add(event)) readWorkers.nudge();
       if (event.type !== "worker_status") readSessions.nudge();
       if (!event.type.endsWith("_progress")) readHistory.nudge();
@@ -107,7 +122,10 @@ const stream = new Stream({
       connectedBefore = true;
       readAll();
     },
-    state: (state) => connection.show(state),
+    state(state) {
+      connection.show(state);
+      if (state.name === "live") notices.begin();
+    },
   },
 });
 
@@ -130,8 +148,38 @@ function listenToGoto() {
   });
 }
 
+/** To a panel by its key: opened, focused and in sight. */
+function goTo(id) {
+  return () => {
+    const panel = byId(id);
+    if (panel instanceof HTMLDetailsElement) panel.open = true;
+    (panel.querySelector(":scope > summary") ?? panel).focus();
+    panel.scrollIntoView({ block: "nearest" });
+  };
+}
+
+const focus = (id) => () => byId(id).focus();
+
+new Keys([
+  ["/", "Filter the log", focus("log-text")],
+  ["g", "Go to a session by its id", focus("goto-id")],
+  ["p", "Pause the log, or let it go on", () => byId("pause").click()],
+  ["e", "To the newest line", () => byId("to-end").click()],
+  ["s", "To the sessions", goTo("sessions")],
+  ["o", "To the log", focus("log-lines")],
+  ["r", "To the throughput", goTo("throughput")],
+  ["w", "To the workers", goTo("workers")],
+  ["h", "Search the history", focus("history-q")],
+  ["a", "All sessions", () => location.assign(location.pathname)],
+  ["l", "Layout of the panels", () => layout.open()],
+  ["t", "Theme: system, light, dark", () => theme.next()],
+  ["n", "Notifications on or off", () => notices.toggle()],
+]);
+
 openPanels();
 listenToGoto();
+// Over plain HTTP from another machine there is none: the page works without, it just cannot be installed.
+navigator.serviceWorker?.register("/service-worker.js").catch(() => {});
 setInterval(() => {
   connection.tick();
   throughput.tick();

@@ -27,6 +27,7 @@ export class Sessions {
   #note = byId("sessions-note");
   #ids = byId("session-ids");
   summary = { active: 0, newest: null };
+  active = [];
 
   /** `only` is the session the page is narrowed to, or null. */
   constructor({ only }) {
@@ -49,6 +50,7 @@ export class Sessions {
     this.#describe(shown);
     const newest = shown.sessions[0] ?? null;
     this.summary = { active: shown.active, newest };
+    this.active = shown.sessions.filter((session) => session.ended_at === null);
   }
 
   /** Let the clocks of the cards go on. */

@@ -72,6 +72,11 @@ export class Workers {
     this.#named.clear();
   }
 
+  /** The workers as the server last told them. */
+  get known() {
+    return this.#known;
+  }
+
   /** Throws ReadError; the workers named by events are shown even then. */
   async refresh() {
     try {
