@@ -24,7 +24,7 @@ from exporters.tracing_pending import PendingSpans
 from exporters.tracing_spans import resource_of, span_of
 from translation_events.session import Applied
 
-__all__ = ["TracingExporter", "live_provider", "otlp_exporter_from_environment"]
+__all__ = ["SERVICE_NAME", "TracingExporter", "live_provider", "otlp_exporter_from_environment"]
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,5 @@
-"""Spans made live, while the work goes on: the translator's `chat {model}` calls.
+"""Spans made live, while the work goes on: the translator's `chat {model}` and `ssh {command}`, and
+the service's probes of workers.
 
 They are short and many, so they go through the SDK's batch processor: a bounded queue that drops when full
 and never holds up the caller.

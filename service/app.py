@@ -16,7 +16,12 @@ from aiohttp import web
 
 from exporters.prometheus import PrometheusExporter
 from exporters.snapshot import Snapshot
-from exporters.tracing import TracingExporter, otlp_exporter_from_environment
+from exporters.tracing import (
+    SERVICE_NAME,
+    TracingExporter,
+    live_provider,
+    otlp_exporter_from_environment,
+)
 from service import keys
 from service.alertmanager import Alertmanager
 from service.config import Config
@@ -112,8 +117,16 @@ class _Server:
             workers=[spec.id for spec in self._specs],
             worker_id=self.workers.id_of,
         )
+        # Of its own: in a process that also translates, each sends its spans where it was told to.
+        self._probe_spans = (
+            live_provider(config.telemetry.otlp, service_name=SERVICE_NAME) if self._specs else None
+        )
         self.prober = Prober(
-            event_log, self.workers, self.metrics, interval_s=config.distributed.health_check_interval
+            event_log,
+            self.workers,
+            self.metrics,
+            interval_s=config.distributed.health_check_interval,
+            tracer=None if self._probe_spans is None else self._probe_spans.get_tracer("sshworker"),
         )
         self.relay = Relay(event_log, self.metrics)
         self.ingest = Ingest(event_log, self.metrics, max_event_bytes=config.server.max_event_bytes)
@@ -183,8 +196,16 @@ class _Server:
             yield
             await self.readers.passed(self._log.last_seq, 1.0)
             supervisor.stop()
-        if self.tracing is not None:
-            await self.tracing.flush(FLUSH_SPANS_S)
+        await self._flush_spans()
+
+    async def _flush_spans(self) -> None:
+        """Send what spans there are, all kinds at once, since a dead collector takes its time with each."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.tracing is not None:
+                tasks.create_task(self.tracing.flush(FLUSH_SPANS_S), name="flush spans")
+            if self._probe_spans is not None:
+                shutdown = asyncio.to_thread(self._probe_spans.shutdown)
+                tasks.create_task(shutdown, name="flush spans of probes")
 
     async def say_goodbye(self, _: web.Application) -> None:
         """Close the WebSockets while the loops still run."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from opentelemetry.trace import Tracer
 
 from exporters.prometheus import PrometheusExporter
 from service.projections.worker import NOT_PROBED
@@ -44,18 +45,21 @@ class Prober:
         metrics: PrometheusExporter,
         *,
         interval_s: float,
+        tracer: Tracer | None = None,
     ) -> None:
+        """`tracer` is where each probe's span goes; without one it is not recorded."""
         self._log = event_log
         self._workers = workers
         self._metrics = metrics
         self._interval_s = interval_s
+        self._tracer = tracer
         self._results: dict[str, ProbeResult] = {}
         self._told_at: dict[str, float] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def watch(self, spec: WorkerSpec) -> None:
         """Probe one worker until cancelled."""
-        async with Probe(spec) as probe:
+        async with Probe(spec, tracer=self._tracer) as probe:
             while True:
                 began = time.monotonic()
                 await self._take(await probe.run(timeout_s=min(TIMEOUT_S, max(1.0, self._interval_s))))

@@ -61,10 +61,14 @@ class _Findings:
 class Probe:
     """Probes one worker over a connection it holds. Use as `async with`, and leave it in the same task.
 
-    `stands_still_s` is how long busy slots may bring no token before the worker counts as wedged.
+    `stands_still_s` is how long busy slots may bring no token before the worker counts as wedged; `tracer`
+    makes the probe's span, else the process's own does.
     """
 
-    def __init__(self, spec: WorkerSpec, *, stands_still_s: float = STANDS_STILL_S) -> None:
+    def __init__(
+        self, spec: WorkerSpec, *, stands_still_s: float = STANDS_STILL_S, tracer: trace.Tracer | None = None
+    ) -> None:
+        self._tracer = tracer or trace.get_tracer("sshworker")
         self._spec = replace(spec, max_retries=0)  # the next probe is the retry
         self._stands_still_s = stands_still_s
         self._connection = Connection(self._spec)
@@ -93,7 +97,7 @@ class Probe:
     async def run(self, *, timeout_s: float = TIMEOUT_S) -> ProbeResult:
         """Probe once; whatever the worker does wrong is in the result, never raised."""
         found = _Findings()
-        with trace.get_tracer("sshworker").start_as_current_span(
+        with self._tracer.start_as_current_span(
             "worker probe",
             kind=trace.SpanKind.CLIENT,
             attributes={"server.address": self._spec.host, "server.port": self._spec.port},

@@ -22,6 +22,14 @@ MAX_ATTEMPTS: Final = 3
 # or where only suspects are left: as long as nobody answers anybody it may as well be an outage.
 MAX_LOSSES: Final = 5
 
+
+class Answers:
+    """How many answers the workers of one pool have given, for runs that share it; whatever they said."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 Do = Callable[[Lease, S], Awaitable[R]]
 OnResult = Callable[[Delivery[S, R]], Awaitable[None]]
 
@@ -36,6 +44,7 @@ async def run_all(
     tags: Collection[str] = (),
     max_attempts: int = MAX_ATTEMPTS,
     max_losses: int = MAX_LOSSES,
+    answers: Answers | None = None,
 ) -> Sequence[Delivery[S, R]]:
     """Return every segment's delivery, in the order of `segments`; each went through `on_result` once before.
 
@@ -45,14 +54,15 @@ async def run_all(
     is dropped and counted as `late`. A lost worker's segment is given out again, once per loss; a segment
     fails after `max_attempts` failures of its own or `max_losses` it may have caused.
     `on_result` is called as results come, one at a time, and makes each durable; at most `concurrency`
-    segments are under way.
+    segments are under way. Runs over parts of one document share `answers`: what another part's segment was
+    answered shows that a worker is well, and that only suspects are left here proves nothing.
 
     Raises: NoWorkerLeft: after everything that was done has been handed over; whatever else `do` or
     `on_result` raises, with all other work cancelled.
     """
     if concurrency < 1:
         raise ValueError("concurrency must be at least 1")
-    work = _Work(pool, segments, do, on_result, frozenset(tags), max_attempts, max_losses)
+    work = _Work(pool, segments, do, on_result, frozenset(tags), max_attempts, max_losses, answers)
     try:
         return await work.run(min(concurrency, len(segments)))
     except ExceptionGroup as several:
@@ -69,6 +79,7 @@ class _Work(Generic[S, R]):
         tags: frozenset[str],
         max_attempts: int,
         max_losses: int,
+        answers: Answers | None,
     ) -> None:
         self._pool = pool
         self._do = do
@@ -80,7 +91,8 @@ class _Work(Generic[S, R]):
         self._left = len(segments)
         self._queue = [(0, place, Item(place, segment)) for place, segment in enumerate(segments)]
         self._suspects: set[int] = set()
-        self._answers = 0
+        self._is_whole = answers is None
+        self._answers = answers or Answers()
         self._one_at_a_time = asyncio.Lock()
         self._no_worker: NoWorkerLeft | None = None
 
@@ -132,7 +144,7 @@ class _Work(Generic[S, R]):
         else:
             result, error = call.result()
             if error is None:
-                self._answers += 1
+                self._answers.count += 1
                 return item.delivery(worker, result, None)
         if self._is_final(item, worker, error):
             return item.delivery(worker, None, error)
@@ -142,16 +154,16 @@ class _Work(Generic[S, R]):
     def _is_final(self, item: Item[S], worker: str, error: WorkerError) -> bool:
         """Count a failed attempt. True where the segment has had its last."""
         if not error.worker_is_gone:
-            self._answers += 1
+            self._answers.count += 1
         elif not item.lost:
-            item.answers = self._answers
+            item.answers = self._answers.count
         item.fail(error, worker)
         if item.faults >= self._max_attempts:
             return True
         if item.blamed >= self._max_losses:
             self._suspects.add(item.place)
-            somebody_is_well = self._answers > item.answers
-            return somebody_is_well or len(self._suspects) == self._left
+            somebody_is_well = self._answers.count > item.answers
+            return somebody_is_well or (self._is_whole and len(self._suspects) == self._left)
         return False
 
     async def _call(self, lease: Lease, item: Item[S]) -> tuple[R | None, WorkerError | None]:

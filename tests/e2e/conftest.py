@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import OpenPage, browsing
+from tests.cli.conftest import environ, run, start  # noqa: F401  # fixtures
 from tests.monitor_process import MonitorProcess
 from tests.otlp_receiver import Received, http_receiver
 
@@ -31,11 +32,11 @@ async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
 @pytest.fixture
 async def traced_monitor(tmp_path: Path, collector: Received) -> AsyncIterator[MonitorProcess]:
     """A server that exports to the collector."""
-    environ = {
+    collecting = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     }
-    process = MonitorProcess(tmp_path / "events.db", environ=environ)
+    process = MonitorProcess(tmp_path / "events.db", environ=collecting)
     await process.start()
     yield process
     await process.stop()

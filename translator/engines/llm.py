@@ -56,12 +56,13 @@ class LlmEngine:
         """Which model, and where."""
         return f"language model {self.model} at {urlsplit(self._settings.base_url).netloc}"
 
-    async def translate(self, segment: Segment) -> Translation:
+    async def translate(self, segment: Segment, usages: list[Usage] | None = None) -> Translation:
         """The model's translation. Raises: EngineError.
 
         Where the model twice loses the placeholders, the runs of text between them are asked for one by one.
+        Each request is added to `usages` as it ends, also one that is cancelled.
         """
-        usages: list[Usage] = []
+        usages = [] if usages is None else usages
         try:
             text = await self._persist(segment, usages)
         except EngineError as error:

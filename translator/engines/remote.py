@@ -139,16 +139,12 @@ class RemoteModel:
     async def _ask(self, segment: Segment, usages: list[Usage]) -> Translation:
         if self._llm is None:  # never: `open` has been called
             raise EngineError(ErrorType.INTERNAL, "the worker's model is not connected")
+        requests: list[Usage] = []
         try:
-            translation = await self._llm.translate(segment)
-        except EngineError as error:
-            usages += self._named(error.usages)
-            raise
-        usages += self._named(translation.usages)
-        return translation
-
-    def _named(self, usages: tuple[Usage, ...]) -> list[Usage]:
-        return [msgspec.structs.replace(usage, worker=self.spec.id) for usage in usages]
+            return await self._llm.translate(segment, requests)
+        finally:
+            # Also of a request that is cancelled, because its worker was given up: it was made.
+            usages += [msgspec.structs.replace(usage, worker=self.spec.id) for usage in requests]
 
     def _judged(self, error: EngineError) -> WorkerError:
         if error.error_type in (ErrorType.CONNECTION, ErrorType.REFUSED) and (why := self._why()):

@@ -229,6 +229,62 @@ async def test_when_no_worker_is_left_the_session_is_lost(
     assert "gpu-1 is down" in fatal["error"]
 
 
+def program(sshd: Sshd, condition: str) -> EngineSpec:
+    """A program that puts capitals for small letters, and hangs where a shell's `condition` holds."""
+    path = sshd.account.folder / f"at-times-{sshd.port}.sh"
+    path.write_text(
+        f'text=$(cat)\necho "$text" >> {sshd.account.folder}/asked-{sshd.port}\n'
+        f"if {condition}; then exec sleep 300; fi\n"
+        "printf '%s\\n' \"$text\" | tr a-z A-Z\n"
+    )
+    path.chmod(0o644)
+    return by_command(f"/bin/sh {path}")
+
+
+@pytest.mark.slow
+async def test_an_outage_of_all_workers_fails_no_segment_while_one_may_come_back(
+    sshd: Sshd, collector: Collector, tmp_path: Path
+) -> None:
+    """However often a segment was lost meanwhile: nobody answered anything, so no text is to blame."""
+    outage = sshd.account.folder / "outage"
+    spec = sshd.spec(engine=program(sshd, f"test -e {outage}"))
+    outage.touch()
+
+    async def come_back() -> None:
+        # So often lost, the segment would have failed had anything else been answered.
+        while "1, 2, 3." not in asked(sshd):  # noqa: ASYNC110  # another process's doing
+            await asyncio.sleep(0.05)
+        outage.unlink()
+
+    try:
+        async with (
+            engine(spec, emitter=collector, answer_timeout_s=0.3, patience_s=60) as ssh,
+            asyncio.timeout(60),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(come_back(), name="come back")
+            out = await translate(ssh, collector, tmp_path, "one\n\ntwo\n", concurrency=1)
+    finally:
+        outage.unlink(missing_ok=True)
+    assert out == "ONE\n\nTWO\n"
+    assert asked(sshd)[:6] == ["one"] * 5 + ["1, 2, 3."]
+    assert not collector.of("translation_error")
+
+
+async def test_a_text_that_takes_every_worker_along_fails_alone(
+    sshd: Sshd, collector: Collector, tmp_path: Path
+) -> None:
+    """Lost five times over it, the only worker answers something harmless: so it is the text."""
+    spec = sshd.spec(engine=program(sshd, 'test "$text" = poison'))
+    async with engine(spec, emitter=collector, answer_timeout_s=0.3, patience_s=60) as ssh:
+        async with asyncio.timeout(60):
+            out = await translate(ssh, collector, tmp_path, "poison\n\ntwo\n", concurrency=1)
+    assert out == "poison\n\nTWO\n"
+    (failed,) = collector.of("translation_error")
+    assert (failed["error_type"], failed["worker_info"]["name"]) == ("timeout", "gpu-1")
+    assert asked(sshd) == ["poison"] * 5 + ["1, 2, 3.", "poison", "two"]
+
+
 async def test_a_wrong_host_key_is_told_before_anything_is_sent(sshd: Sshd) -> None:
     """A clear error at the start, with the class of the failure."""
     other = make_key(sshd.folder / "other").with_suffix(".pub").read_text()
