@@ -21,6 +21,7 @@ from service.projections.workers import WorkerProjection
 from service.worker_specs import specs_of
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import WAIT_S, Server, StartServer, config_with, event, receive, until
+from tests.otlp_receiver import attributes_of, http_receiver
 from tests.sshd import Sshd
 
 UP = 'translation_worker_up{worker="gpu-1"}'
@@ -88,6 +89,26 @@ async def test_a_worker_that_dies_is_told_down_and_up_again(start: StartServer, 
     await until_state(server, "up", "degraded")
     assert f"{UP} 1.0" in await server.metrics()
     await viewer.close()
+
+
+async def test_each_probe_is_a_span_that_says_why_it_failed(start: StartServer, sshd: Sshd) -> None:
+    """`worker probe`: `server.address`, `server.port`, and `error.type` where it did not pass."""
+    async with http_receiver() as collector:
+        otlp = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        server = await start(distributed=distributed(sshd), telemetry={"otlp": otlp})
+        await until_state(server, "up", "degraded")
+        sshd.cut()
+        await until_state(server, "down")
+        sent = collector.named
+        await collector.until(lambda: any(span.status.code for span in sent("worker probe")))
+        passed, *_, failed = (span for span in sent("worker probe"))
+        where = {"server.address": "127.0.0.1", "server.port": sshd.port}
+        assert attributes_of(passed.attributes) == where
+        assert attributes_of(failed.attributes) == {**where, "error.type": "refused"}
+    sshd.start()
 
 
 async def test_a_worker_nobody_has_probed_yet_is_not_shown_up(start: StartServer, sshd: Sshd) -> None:
