@@ -10,7 +10,7 @@ COPY . .
 # Wheels only: no compiler here either, and no code of a dependency is run to build it.
 RUN python3 -m venv /opt/translation-monitor \
  && /opt/translation-monitor/bin/pip wheel --no-deps --wheel-dir /wheels . \
- && /opt/translation-monitor/bin/pip install --only-binary=:all: /wheels/*.whl \
+ && /opt/translation-monitor/bin/pip install --only-binary=:all: "$(echo /wheels/*.whl)[notify]" \
  && /opt/translation-monitor/bin/pip uninstall --yes pip \
  && install -d -m 0700 /state /keys
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from cli.monitor_client import MonitorClient, Unreachable
 from service.config import Config, EventLogConfig
 from service.eventlog.sqlite_check import check_file
+from service.notify.receiver import receivers_of
 from service.port import holder_of, is_listening
 from service.secret import Secret
-from translation_events.errors import MonitorError
+from translation_events.errors import ConfigError, MonitorError
 from translator.engines.apertium import installed_modes
 
 FEW_FREE_BYTES: Final = 1_000_000_000
@@ -185,6 +186,17 @@ def check_alertmanager(address: Secret | None) -> Check:
             "start it, or correct MONITOR_ALERTMANAGER_URL",
         )
     return Check("alerts", State.FINE, f"Alertmanager at {host}:{port} takes connections")
+
+
+def check_notify(addresses: Sequence[Secret]) -> Check:
+    """Whether people can be told at these addresses; sends nothing."""
+    if not addresses:
+        return Check("notify", State.FINE, "no address is set: nobody is told")
+    try:
+        receivers = receivers_of(addresses)
+    except ConfigError as err:
+        return Check("notify", State.BROKEN, err.detail, "correct it: the server will not start")
+    return Check("notify", State.FINE, f"people are told at {', '.join(one.name for one in receivers)}")
 
 
 def check_spool(folder: Path) -> Check:

@@ -65,6 +65,7 @@ async def _check(file: Path | None) -> Sequence[Check]:
         found.append(checks.check_disk(config.event_log))
         found.append(checks.check_otlp(config.telemetry.otlp))
         found.append(checks.check_alertmanager(config.telemetry.alertmanager_url))
+        found.append(checks.check_notify(config.telemetry.notify))
     found.extend(checks.check_keys(os.environ))
     found.append(checks.check_engines(os.environ))
     found.append(checks.check_spool(spool_dir()))

@@ -21,6 +21,7 @@ _FLAGS: Final = {
     "event_log": "event_log.url",
     "max_connections": "server.max_connections",
     "insecure": "server.insecure",
+    "notify": "telemetry.notify",
     "log_level": "logging.level",
     "log_format": "logging.format",
 }
@@ -34,6 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (JSON)")
     parser.add_argument("--event-log", metavar="URL", help="sqlite:///PATH or memory:")
     parser.add_argument("--max-connections", metavar="N", help="WebSockets at most (100)")
+    parser.add_argument(
+        "--notify",
+        action="append",
+        metavar="URL",
+        help="tell people here what has ended, failed or stalled: ntfys://ntfy.sh/TOPIC; may be repeated",
+    )
     parser.add_argument(
         "--insecure",
         action="store_true",

@@ -98,6 +98,7 @@ class PrometheusExporter:
         self._auth_failures = self._counters["translation_auth_failures_total"]
         self._loop_lag = self._histograms["translation_event_loop_lag_seconds"].cell()
         self._spans = self._counters["translation_spans_total"]
+        self._notifications = self._counters["translation_notifications_total"]
 
     def export(self, batch: Sequence[Applied]) -> None:
         """Count stored events and what they brought about; about 1 µs an event. Never raises."""
@@ -169,6 +170,10 @@ class PrometheusExporter:
     def spans(self, outcome: str, count: int = 1) -> None:
         """`count` spans met this outcome."""
         self._spans.cell(outcome).value += count
+
+    def notifications(self, outcome: str, count: int = 1) -> None:
+        """`count` notices met this outcome."""
+        self._notifications.cell(outcome).value += count
 
     def worker_probed(self, worker: str, result: str, layers_s: Mapping[str, float]) -> None:
         """A probe of a configured worker has finished; `layers_s` holds the seconds each layer took."""

@@ -273,6 +273,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Spans by outcome; only live spans of model requests and SSH commands can be queue_full.",
         Label("outcome", ("exported", "queue_full", "export_failed")),
     ),
+    _counter(
+        "notifications_total",
+        "Notices to people, once for each receiver: sent, tries that failed, and those given up.",
+        Label("outcome", ("sent", "failed", "dropped")),
+    ),
     _gauge("reader_lag_events", "How far a reader is behind the log.", Label("reader", READERS)),
     _counter("auth_failures_total", "Requests refused for who sent them.", _AUTH),
     _histogram(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -31,6 +31,9 @@ from service.http import alerts, pages, publish, sessions, status, workers
 from service.ingest import Ingest
 from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
+from service.notify import notifier as notifications
+from service.notify.notifier import Notifier
+from service.notify.receiver import Receiver, receivers_of
 from service.origin import guard
 from service.port import url_of
 from service.prober import Prober
@@ -58,18 +61,21 @@ FLUSH_SPANS_S: Final = 3.0
 async def create_app(config: Config, *, on_failure: asyncio.Event | None = None) -> web.Application:
     """Assemble the application; `on_failure` is set when it can no longer do its work.
 
-    Raises: LogDamaged, LogUnavailable: the event log cannot be opened.
+    Raises: LogDamaged, LogUnavailable: the event log cannot be opened. ConfigError: people cannot be told.
     """
+    receivers = receivers_of(config.telemetry.notify)
     event_log = await open_log(config.event_log.url)
     try:
-        return await _assemble(config, event_log, on_failure or asyncio.Event())
+        return await _assemble(config, event_log, receivers, on_failure or asyncio.Event())
     except BaseException:
         await event_log.aclose()
         raise
 
 
-async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Event) -> web.Application:
-    server = _Server(config, event_log, await event_log.stats())
+async def _assemble(
+    config: Config, event_log: EventLog, receivers: Sequence[Receiver], on_failure: asyncio.Event
+) -> web.Application:
+    server = _Server(config, event_log, receivers, await event_log.stats())
     await server.catch_up()
     middlewares = [guard(config, server.metrics), problems]
     app = web.Application(middlewares=middlewares, client_max_size=publish.MAX_BODY_BYTES)
@@ -101,7 +107,9 @@ async def _assemble(config: Config, event_log: EventLog, on_failure: asyncio.Eve
 class _Server:
     """The parts and how they hang together."""
 
-    def __init__(self, config: Config, event_log: EventLog, stats: LogStats) -> None:
+    def __init__(
+        self, config: Config, event_log: EventLog, receivers: Sequence[Receiver], stats: LogStats
+    ) -> None:
         self._log = event_log
         self._stats = stats
         self._config = config
@@ -131,6 +139,9 @@ class _Server:
         self.relay = Relay(event_log, self.metrics)
         self.ingest = Ingest(event_log, self.metrics, max_event_bytes=config.server.max_event_bytes)
         self.tracing: TracingExporter | None = None
+        self._receivers = receivers
+        self._monitor_url = config.server.public_url or url_of(config.server.host, config.server.port)
+        self._notifier: Notifier | None = None
         self.sessions: SessionProjection
         self.readers: Readers
 
@@ -140,21 +151,33 @@ class _Server:
         if exporter is not None:
             cursors = await self._log.load(CURSORS)
             after = cursors["spans"][1] if "spans" in cursors else 0
-            server = self._config.server
             self.tracing = TracingExporter(
                 exporter=exporter,
                 resource_attributes={"service.version": __version__, "service.instance.id": self._log.id},
                 after=after,
                 outcomes=self.metrics.spans,
-                monitor_url=server.public_url or url_of(server.host, server.port),
+                monitor_url=self._monitor_url,
             )
         exporters: list[Exporter] = [self.metrics]
         if self.tracing is not None:
             exporters.append(self.tracing)
+        if self._receivers:
+            self._notifier = Notifier(
+                self._log,
+                self._receivers,
+                self.metrics.notifications,
+                monitor_url=self._monitor_url,
+                # Two probes: a single lost packet wakes nobody.
+                worker_down_for_s=2 * self._config.distributed.health_check_interval,
+            )
+            self._notifier.load(await self._log.load(notifications.SAVED_AS), self._log.last_seq)
+            exporters.append(self._notifier)
         self.sessions = SessionProjection(
             self._log.id, [*exporters, self.workers], stalled_after_s=self._config.event_log.stalled_after_s
         )
-        self.readers = Readers(self._log, self.sessions, self.workers, self.metrics, self.tracing)
+        self.readers = Readers(
+            self._log, self.sessions, self.workers, self.metrics, self.tracing, self._notifier
+        )
         await self.readers.catch_up()
         self._log.retain(
             self._config.event_log.events_per_session,
@@ -190,6 +213,10 @@ class _Server:
             supervisor.add(f"probe {spec.id}", partial(self.prober.watch, spec), vital=False)
         if self.tracing is not None:
             supervisor.add("spans", self.tracing.run, vital=False)
+        if self._notifier is not None:
+            supervisor.add("notices", partial(self._notifier.look, self.sessions, self.workers), vital=False)
+            for place, receiver in enumerate(self._receivers):
+                supervisor.add(f"notify {receiver.name}", partial(self._notifier.deliver, place), vital=False)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run(), name="supervisor")
             await self.relay.started.wait()  # before the first viewer comes

@@ -19,6 +19,7 @@ DEFAULT_PORT: Final = 8090
 _SQLITE: Final = "sqlite:///"
 _ORIGIN: Final = re.compile(r"https?://[^/\s@*]+|null")
 _WEB_ADDRESS: Final = "an address that begins with http:// or https://"
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PLANNED: Final = "Known from earlier files."
 
 _NotNegative = Annotated[float, Meta(ge=0)]
@@ -39,6 +40,10 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none
         return False
+
+
+def _is_address(text: str) -> bool:
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def _level_name(level: object) -> object:
@@ -83,7 +88,7 @@ class ServerConfig(msgspec.Struct, frozen=True):
     public_url: Annotated[
         str | None,
         Setting(
-            help="Where people reach the monitor, for the links on traces; without it `http://HOST:PORT`.",
+            help="Where people reach the monitor, for the links on traces and in notifications; without it `http://HOST:PORT`.",
             env="MONITOR_PUBLIC_URL",
             check=lambda url: url is None or url.startswith(("http://", "https://")),
             allowed="an address that begins with http:// or https://",
@@ -220,10 +225,25 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
             help="Where this project's files can be read; put before `docs/runbooks/…` in the links of "
             "alerts. Without it the page shows the path alone.",
             env="MONITOR_ALERT_RUNBOOKS_URL",
-            check=lambda url: url is None or _is_web_address(url),
+            check=_is_web_address,
             allowed=_WEB_ADDRESS,
         ),
     ] = None
+
+    notify: Annotated[
+        tuple[Secret, ...],
+        Setting(
+            help="Where people are told that a session has ended, failed or gone quiet or a worker is down: "
+            "addresses of Apprise, like `ntfys://ntfy.sh/TOPIC` "
+            "([notifications](notifications.md)); needs the extra `notify`. The flag may be repeated.",
+            env="MONITOR_NOTIFY",
+            flag="--notify",
+            is_secret=True,
+            check=_is_address,
+            allowed="addresses like ntfys://ntfy.sh/TOPIC (in an environment variable: separated by commas "
+            "or white space)",
+        ),
+    ] = ()
 
     def __repr__(self) -> str:
         return f"TelemetryConfig(otlp=<{', '.join(sorted(self.otlp)) or 'nothing set'}>)"

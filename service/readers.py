@@ -13,6 +13,7 @@ import structlog
 
 from exporters.prometheus import PrometheusExporter
 from exporters.tracing import TracingExporter
+from service.notify.notifier import Notifier
 from service.projections import sessions as session_summaries
 from service.projections import workers as worker_summaries
 from service.projections.sessions import SessionProjection
@@ -39,12 +40,16 @@ class Readers:
         workers: WorkerProjection,
         metrics: PrometheusExporter,
         tracing: TracingExporter | None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._log = event_log
         self._sessions = sessions
         self._workers = workers
         self._tracing = tracing
-        self._exporters: list[Exporter] = [metrics] if tracing is None else [metrics, tracing]
+        self._notifier = notifier
+        # Counters begin at 0 with the process; these make up for what happened before it.
+        self._catching_up: list[Exporter] = [one for one in (tracing, notifier) if one is not None]
+        self._exporters: list[Exporter] = [metrics, *self._catching_up]
         self.cursor = 0
         self._saved_cursors: tuple[int, int] = (0, 0)
         self._moved: asyncio.Future[None] | None = None
@@ -52,7 +57,7 @@ class Readers:
     async def catch_up(self) -> None:
         """Load the summaries and fold what follows them; before anybody is let in.
 
-        Counters begin at 0 with the process, so this is for the sessions and the spans alone.
+        Counters begin at 0 with the process, so this is not for them.
         Raises: LogUnavailable; LogDamaged where a summary cannot be read.
         """
         cursors = await self._log.load(CURSORS)
@@ -70,12 +75,14 @@ class Readers:
         while events := await self._log.read(self.cursor, limit=READ_EVENTS):
             applied = self._sessions.apply(events)
             self._workers.apply(applied)
-            if self._tracing is not None:
-                self._tracing.export(applied)
+            for exporter in self._catching_up:
+                exporter.export(applied)
             self.cursor = events[-1].seq
             await asyncio.sleep(0)
         self.cursor = max(self.cursor, self._log.last_seq)
         self._workers.caught_up()
+        if self._notifier is not None:
+            self._notifier.caught_up(self._sessions)
 
     async def run(self) -> None:
         """Follow the log until cancelled. A failure here ends the process: nothing acknowledged is lost."""
@@ -140,6 +147,9 @@ class Readers:
             Saved(worker_summaries.SAVED_AS, worker_id, blob, self.cursor)
             for worker_id, blob in workers.items()
         ]
+        notices = None if self._notifier is None else self._notifier.saved()
+        if notices is not None:
+            entries.append(notices)
         cursors = (self.cursor, spans)
         if not entries and cursors == self._saved_cursors:
             return
@@ -150,6 +160,8 @@ class Readers:
         except BaseException:
             self._sessions.mark_dirty(dirty)
             self._workers.end_saving(saved=False)
+            if self._notifier is not None:
+                self._notifier.not_saved()
             raise
         self._workers.end_saving(saved=True)
         self._saved_cursors = cursors

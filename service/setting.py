@@ -22,6 +22,8 @@ from translation_events.errors import ConfigError
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+# An address may itself hold a comma, so one begins only where its scheme does.
+_BETWEEN_ADDRESSES: Final = re.compile(r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 _SHOWN_CHARACTERS: Final = 80  # of a wrong value: enough to recognise it, too little to flood a terminal
@@ -97,10 +99,7 @@ def read_value(known: KnownSetting, value: Any, *, where: str, is_text: bool) ->
     setting = known.setting
     try:
         if setting.is_secret:
-            secret = msgspec.convert(value, str)
-            if setting.check is not None and not setting.check(secret):
-                raise ValueError
-            return Secret(secret)
+            return _read_secret(known, value)
         if setting.is_duration:
             value = duration_s(value)
         elif is_text and isinstance(value, str):
@@ -116,6 +115,20 @@ def read_value(known: KnownSetting, value: Any, *, where: str, is_text: bool) ->
         shown = HIDDEN if setting.is_secret else _shorten(value)
         raise ConfigError(f"{where} is {shown}; allowed: {known.allowed}.") from err
     return converted
+
+
+def _read_secret(known: KnownSetting, value: Any) -> Secret | tuple[Secret, ...]:
+    """A secret, or all of a list of addresses. Raises: ValueError."""
+    is_list = get_origin(_bare(known.type)) is tuple
+    if is_list and not isinstance(value, str):
+        texts = msgspec.convert(value, list[str])
+    else:
+        texts = _BETWEEN_ADDRESSES.split(value.strip()) if is_list else [msgspec.convert(value, str)]
+    check = known.setting.check
+    if check is not None and not all(map(check, texts)):
+        raise ValueError
+    secrets = tuple(map(Secret, texts))
+    return secrets if is_list else secrets[0]
 
 
 def duration_s(value: Any) -> float:

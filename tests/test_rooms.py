@@ -31,6 +31,7 @@ ROOM_OF = {
     "uvloop": ("service/run.py",),
     "rich": ("cli/*.py",),
     "markdown_it": ("translator/*.py",),
+    "apprise": ("service/notify/receiver.py",),
     "asyncssh": ("sshworker/*.py",),
     "nats": (),
 }

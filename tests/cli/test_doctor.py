@@ -19,6 +19,7 @@ from cli.checks import (
     check_disk,
     check_event_log,
     check_keys,
+    check_notify,
     check_otlp,
     check_spool,
 )
@@ -46,7 +47,17 @@ async def checks_of(run: Run, code: int) -> dict[str, dict[str, Any]]:
 async def test_a_sound_machine_has_no_fault(run: Run, tmp_path: Path) -> None:
     """Exit code 0, and nothing has been made or changed."""
     found = await checks_of(run, 0)
-    assert {"config", "server", "event log", "disk", "traces", "alerts", "engines", "spool"} <= found.keys()
+    assert {
+        "config",
+        "server",
+        "event log",
+        "disk",
+        "traces",
+        "alerts",
+        "notify",
+        "engines",
+        "spool",
+    } <= found.keys()
     assert "the port is free" in found["server"]["found"]
     assert "does not exist yet and can be made" in found["event log"]["found"]
     assert os.listdir(tmp_path) == []
@@ -126,6 +137,17 @@ def test_an_alertmanager_that_does_not_answer_is_found() -> None:
     assert "correct MONITOR_ALERTMANAGER_URL" in dead.advice
     assert "hush" not in str(dead)
     assert check_alertmanager(None).state is State.FINE
+
+
+def test_an_address_nobody_knows_is_found() -> None:
+    """Whom to tell is looked at without telling anybody, and no address is shown."""
+    assert check_notify([]).state is State.FINE
+    fine = check_notify([Secret("ntfy://hush@127.0.0.1/t"), Secret("json://127.0.0.1:9/x")])
+    assert fine.found == "people are told at 1 (ntfy), 2 (json)"
+    broken = check_notify([Secret("json://127.0.0.1/x"), Secret("pigeon://hush")])
+    assert broken.state is State.BROKEN
+    assert "address 2 (pigeon://…)" in broken.found
+    assert "hush" not in str(fine) + str(broken)
 
 
 async def test_a_damaged_log_comes_with_a_way_on(tmp_path: Path, monitor: MonitorProcess) -> None:

@@ -76,6 +76,35 @@ def test_command_line_beats_environment_beats_file(tmp_path: Path) -> None:
     assert server.host == "127.0.0.1"
 
 
+def test_whom_to_tell_may_be_several_addresses_and_is_secret(tmp_path: Path) -> None:
+    """Separated by commas or white space; an address may hold a comma itself. Nothing of it is shown."""
+    mail, push = "mailtos://a:hush@example.org?to=b@example.org,c@example.org", "ntfys://ntfy.sh/t"
+    for text in (f"{mail}, {push}", f"{mail}\n{push}\n", f"{mail},{push}"):
+        told = load(tmp_path, environ={"MONITOR_NOTIFY": text}).telemetry
+        assert [address.reveal() for address in told.notify] == [mail, push]
+        assert "hush" not in repr(told)
+    assert len(load(tmp_path, {"telemetry": {"notify": [mail, push]}}).telemetry.notify) == 2
+    assert len(load(tmp_path, overrides={"telemetry.notify": [mail, push]}).telemetry.notify) == 2
+    for wrong in ("hush", [mail, "hush"], [1], 7):
+        with pytest.raises(ConfigError, match=r"telemetry.notify is \*\*\*; allowed: addresses like"):
+            load(tmp_path, {"telemetry": {"notify": wrong}})
+
+
+def test_where_alerts_are_read_is_an_address(tmp_path: Path) -> None:
+    """Checked before anything is opened; what may be a password in it is not shown."""
+    environ = {
+        "MONITOR_ALERTMANAGER_URL": "http://alertmanager:9093",
+        "MONITOR_ALERT_RUNBOOKS_URL": "https://git.example.org/m",
+    }
+    telemetry = load(tmp_path, environ=environ).telemetry
+    assert telemetry.alertmanager_url is not None
+    assert telemetry.alertmanager_url.reveal() == "http://alertmanager:9093"
+    assert telemetry.runbooks_url == "https://git.example.org/m"
+    for wrong in ("alertmanager:9093", "http://", "http://a:b:c"):
+        with pytest.raises(ConfigError, match=r"MONITOR_ALERTMANAGER_URL is \*\*\*; allowed: an address"):
+            load(tmp_path, environ={"MONITOR_ALERTMANAGER_URL": wrong})
+
+
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     """Compose files write `NAME=` for what nobody has set."""
     assert load(tmp_path, environ={"MONITOR_SERVER_PORT": ""}).server.port == 8090
