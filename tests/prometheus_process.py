@@ -58,10 +58,14 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus_process(folder: Path, config: str) -> AsyncIterator[Prometheus]:
-    """Prometheus with exemplar storage, its data in `folder`, `config` its configuration file's text."""
+    """Prometheus with exemplar storage, its data in `folder`, `config` its configuration file's text.
+
+    `ITSELF` in the configuration stands for its own address.
+    """
     need(shutil.which("prometheus") is not None, "prometheus is not installed")
-    (folder / "prometheus.yml").write_text(config, encoding="utf-8")
     url = f"http://127.0.0.1:{free_port()}"
+    config = config.replace("ITSELF", url.removeprefix("http://"))
+    (folder / "prometheus.yml").write_text(config, encoding="utf-8")
     with (folder / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             "prometheus",

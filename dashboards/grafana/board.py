@@ -15,6 +15,7 @@ from dashboards.grafana.panels import PROMETHEUS
 from dashboards.grafana.queries import SESSION, Query, increase, of
 
 TAG: Final = "translation-monitor"
+JOB: Final = "translation-monitor"  # its name in deploy/prometheus, which the alerts rely on too
 COLUMNS: Final = 24  # Grafana's grid
 MONITOR_URL: Final = "http://127.0.0.1:8090"
 # The uids are part of the addresses people keep, and of the links between the dashboards.
@@ -107,10 +108,12 @@ def query_variable(name: str, label: str, description: str, query: str) -> build
     )
 
 
-def any_of(variable: builders.QueryVariable) -> builders.QueryVariable:
-    """`variable` with several values at once, all of them at first."""
-    everything = models.VariableOption(selected=True, text="All", value="$__all")
-    return variable.multi(True).include_all(True).all_value(".+").current(everything)
+def any_of(variable: builders.QueryVariable, *, first: str = "") -> builders.QueryVariable:
+    """`variable` with several values at once; at first the one named, else all of them."""
+    chosen = models.VariableOption(selected=True, text="All", value="$__all")
+    if first:
+        chosen = models.VariableOption(selected=True, text=[first], value=[first])
+    return variable.multi(True).include_all(True).all_value(".+").current(chosen)
 
 
 def monitor_link(title: str, path: str) -> builders.DashboardLink:
@@ -128,8 +131,12 @@ def _common_variables() -> tuple[
         .label("Prometheus data source")
         .type("prometheus"),
         builders.DatasourceVariable("tempo_datasource").label("Tempo data source").type("tempo"),
+        # Of all jobs, `up` would be that of Prometheus and the collector too.
         any_of(
-            query_variable("job", "Job", "The scrape job of the monitor.", f"label_values({build_info}, job)")
+            query_variable(
+                "job", "Job", "The scrape job of the monitor.", f"label_values({build_info}, job)"
+            ),
+            first=JOB,
         ),
         any_of(
             query_variable(

@@ -8,7 +8,18 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards.grafana.board import OVERVIEW_UID, Row, board, monitor_link, to_monitor, to_session
 from dashboards.grafana.objectives import budget_left
-from dashboards.grafana.panels import BLUE, GREEN, GREY, ORANGE, RED, YELLOW, graph, number
+from dashboards.grafana.panels import (
+    BLUE,
+    GREEN,
+    GREY,
+    ITEMS_PER_S,
+    ORANGE,
+    RED,
+    TOKENS_PER_S,
+    YELLOW,
+    graph,
+    number,
+)
 from dashboards.grafana.queries import HIT, Query, increase, of, quantile, quantiles, rate, share, total
 from dashboards.grafana.tables import Column, LabelColumn, rows
 
@@ -40,7 +51,7 @@ def error_ratio(over: str) -> str:
 def _rows() -> list[Row]:
     """What is on it."""
     return [
-        Row("Now", _now()),
+        Row("Now", [*_now(), _alerts()]),
         Row("Sessions", [_sessions(), *_progress()]),
         Row("Delivery and cost", _delivery()),
     ]
@@ -87,8 +98,8 @@ def _now() -> list[Panel]:
             steps={0.1: YELLOW, 1: RED},
         ),
         number(
-            "Delivery budget, 30 days",
-            "What is left of the allowance: 0.1 % of deliveries may take over 1 s.",
+            "Budget, 30 days",
+            "What is left of the allowance of the relay: 0.1 % of deliveries to viewers may take over 1 s.",
             "percentunit",
             Query(budget_left(), "left"),
             base=RED,
@@ -114,6 +125,24 @@ def _now() -> list[Panel]:
             decimals=2,
         ),
     ]
+
+
+def _alerts() -> Panel:
+    return rows(
+        "Alerts firing",
+        "Every alert of the monitor that fires, those that only inform too.",
+        [LabelColumn("alertname", "Alert"), LabelColumn("severity", "Severity")],
+        [
+            Column(
+                Query(
+                    f"count by (alertname, severity) (ALERTS{{{_FIRING}}})",
+                    "Firing",
+                ),
+                "none",
+            )
+        ],
+        height=6,
+    )
 
 
 def _sessions() -> Panel:
@@ -183,7 +212,7 @@ def _progress() -> list[Panel]:
         graph(
             "Items",
             "Pages, lines and segments done per second, without those that a resume brought along.",
-            "cps",
+            ITEMS_PER_S,
             Query(rate("translation_items_total", by="kind"), "{{kind}}"),
         ),
         graph(
@@ -231,7 +260,7 @@ def _delivery() -> list[Panel]:
         graph(
             "Tokens",
             "Tokens sent to and received from models per second.",
-            "cps",
+            TOKENS_PER_S,
             Query(rate("translation_llm_tokens_total", by="direction"), "{{direction}}"),
         ),
         graph(
@@ -247,21 +276,6 @@ def _delivery() -> list[Panel]:
             "percentunit",
             Query(f"{rate(_LOOKUPS, HIT)} / {rate(_LOOKUPS)}", "hits"),
             top=1,
-        ),
-        rows(
-            "Alerts firing",
-            "Every alert of the monitor that fires, those that only inform too.",
-            [LabelColumn("alertname", "Alert"), LabelColumn("severity", "Severity")],
-            [
-                Column(
-                    Query(
-                        f"count by (alertname, severity) (ALERTS{{{_FIRING}}})",
-                        "Firing",
-                    ),
-                    "none",
-                )
-            ],
-            height=6,
         ),
     ]
 

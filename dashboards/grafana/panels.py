@@ -25,6 +25,8 @@ from dashboards.grafana.queries import Query
 
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${prometheus_datasource}")
 REF_IDS: Final = "ABCDEFGHIJ"
+TOKENS_PER_S: Final = "suffix: tok/s"
+ITEMS_PER_S: Final = "suffix: items/s"
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
 Steps = Mapping[float, str]
 """Colours from a value on; below the lowest it is green unless `base` says otherwise."""
@@ -46,7 +48,7 @@ def graph(
     links: Sequence[tuple[str, str]] = (),
 ) -> Panel:
     """Lines over time, with exemplars; `limits` are drawn as dashed lines, `links` are (title, address)."""
-    panel = framed(timeseries.Panel(), title, description, unit, width, 8).min(0).show_points(_NO_POINTS)
+    panel = framed(timeseries.Panel(), title, description, unit, width, 8).min(0).show_points(_LONE_POINTS)
     # Two missed scrapes are bridged, an outage is not.
     panel = panel.span_nulls(60_000.0).fill_opacity(25 if stacked or bars else 8).line_width(1)
     panel = panel.legend(
@@ -176,4 +178,5 @@ def _not_a_number(text: str) -> models.SpecialValueMap:
     )
 
 
-_NO_POINTS: Final = shared.VisibilityMode.NEVER
+# What happens seldom gives a point now and then, and a point alone has no line.
+_LONE_POINTS: Final = shared.VisibilityMode.AUTO

@@ -60,6 +60,14 @@ def share(part: str, whole: str) -> str:
     return f"{part} / clamp_min({whole}, 1)"
 
 
+def own(process: str) -> str:
+    """`process`, an expression that keeps job and instance, of the monitors alone.
+
+    Prometheus, Alertmanager and the collector expose the same families about themselves.
+    """
+    return f"({process} and on (job, instance) {of('translation_build_info')})"
+
+
 def rate_like_session(metric: str, same: str, *, by: str) -> str:
     """Per second, of a counter, where its label `same` has the chosen session's value."""
     labels = ", ".join(dict.fromkeys(("job", "instance", same, by)))

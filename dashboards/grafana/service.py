@@ -6,9 +6,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards.grafana.board import SERVICE_UID, Row, board, monitor_link
 from dashboards.grafana.delivery import objective, relay
-from dashboards.grafana.objectives import budget_left
 from dashboards.grafana.panels import BLUE, GREEN, ORANGE, RED, YELLOW, graph, number
-from dashboards.grafana.queries import Query, of, quantile, quantiles, rate, total
+from dashboards.grafana.queries import Query, increase, of, own, quantile, quantiles, rate, total
 from dashboards.grafana.tables import Column, LabelColumn, rows
 
 
@@ -35,7 +34,7 @@ def _now() -> list[Panel]:
     return [
         number(
             "Scraped",
-            "Whether Prometheus reaches the monitor.",
+            "Whether Prometheus reaches all that is chosen as job and instance: at first, the monitor.",
             "bool_yes_no",
             Query(f"min({of('up')})", "scraped"),
             base=RED,
@@ -83,19 +82,18 @@ def _now() -> list[Panel]:
             steps={0.05: YELLOW, 0.25: RED},
         ),
         number(
-            "Delivery budget, 30 days",
-            "What is left of the allowance that 0.1 % of deliveries may take over 1 s.",
-            "percentunit",
-            Query(budget_left(), "left"),
-            base=RED,
-            steps={0: YELLOW, 0.25: GREEN},
-            decimals=1,
+            "Refused, 15 min",
+            "Events refused in the last 15 minutes, over both ways in, for whatever reason.",
+            "none",
+            Query(increase("translation_events_rejected_total", over="15m"), "refused"),
+            steps={1: YELLOW},
+            decimals=0,
         ),
         number(
             "Running for",
             "Time since the process started.",
             "s",
-            Query(f"time() - max({of('process_start_time_seconds')})", "running"),
+            Query(f"time() - max{own(of('process_start_time_seconds'))}", "running"),
             base=BLUE,
         ),
     ]
@@ -191,21 +189,21 @@ def _process() -> list[Panel]:
             "CPU",
             "Processor time per second; the loop itself uses at most one CPU.",
             "percentunit",
-            Query(rate("process_cpu_seconds_total"), "CPU"),
+            Query(f"sum {own(rate('process_cpu_seconds_total', by='job, instance'))}", "CPU"),
             width=6,
         ),
         graph(
             "Memory",
             "Resident memory of the process.",
             "bytes",
-            Query(total("process_resident_memory_bytes", by="instance"), "{{instance}}"),
+            Query(f"sum by (instance) {own(of('process_resident_memory_bytes'))}", "{{instance}}"),
             width=6,
         ),
         graph(
             "File descriptors",
             "Descriptors in use; each connection takes one. A line that only rises is a leak.",
             "none",
-            Query(total("process_open_fds"), "open"),
+            Query(f"sum {own(of('process_open_fds'))}", "open"),
             width=6,
         ),
         rows(

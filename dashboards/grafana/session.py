@@ -15,10 +15,9 @@ from dashboards.grafana.board import (
     query_variable,
     to_monitor,
 )
-from dashboards.grafana.panels import BLUE, GREEN, ORANGE, YELLOW, graph, number
+from dashboards.grafana.panels import BLUE, GREEN, ITEMS_PER_S, ORANGE, TOKENS_PER_S, YELLOW, graph, number
 from dashboards.grafana.queries import (
     HERE,
-    HIT,
     SESSION,
     Query,
     of,
@@ -34,6 +33,7 @@ _PROGRESS: Final = f"max({of('translation_session_progress_ratio', SESSION)})"
 _TIME_LEFT: Final = f"max({of('translation_session_eta_seconds', SESSION)})"
 _SILENCE: Final = f"time() - max({of('translation_session_last_event_timestamp_seconds', SESSION)})"
 _OTHERS: Final = "Other sessions of the same {} are in it; this one's own figures are in its trace below."
+_REQUESTS: Final = "translation_llm_request_duration_seconds"
 _STALLED_AFTER_S: Final = 300  # the default of `event_log.stalled_after`
 
 
@@ -57,7 +57,8 @@ def dashboard() -> Dashboard:
         "One session: how far, how fast, what went wrong, and its trace.",
         [
             Row("This session", [*_now(), _about(), *_course()]),
-            Row("Its work", [*_work(), *_requests()]),
+            Row("Its work", _work()),
+            Row("Its model", _model()),
             Row("Its trace", _traces()),
         ],
         variables=[session, trace_id.hide(VariableHide.HIDE_VARIABLE)],
@@ -146,19 +147,14 @@ def _work() -> list[Panel]:
         graph(
             "Items",
             f"Items done per second by sessions of this kind. {_OTHERS.format('kind')}",
-            "cps",
+            ITEMS_PER_S,
             Query(rate_like_session("translation_items_total", "kind", by="kind"), "{{kind}}"),
         ),
         graph(
-            "Steps",
-            "How long completed steps took, by step, of all sessions; this one's are in its trace below.",
+            "Steps, p95",
+            "How long 95 % of completed steps took, by step, of all sessions; its own are in its trace.",
             "s",
-            Query(
-                f"{rate('translation_step_duration_seconds_sum', by='step')}"
-                f" / {rate('translation_step_duration_seconds_count', by='step')}",
-                "{{step}} mean",
-            ),
-            Query(quantile(0.95, "translation_step_duration_seconds", by="step"), "{{step}} p95"),
+            Query(quantile(0.95, "translation_step_duration_seconds", by="step"), "{{step}}"),
         ),
         graph(
             "Errors",
@@ -170,13 +166,19 @@ def _work() -> list[Panel]:
             stacked=True,
             bars=True,
         ),
+    ]
+
+
+def _model() -> list[Panel]:
+    return [
         graph(
             "Tokens",
             f"Tokens per second of this session's model. {_OTHERS.format('model')}",
-            "cps",
+            TOKENS_PER_S,
             Query(
                 rate_like_session("translation_llm_tokens_total", "model", by="direction"), "{{direction}}"
             ),
+            width=12,
         ),
         graph(
             "Cost per hour",
@@ -186,6 +188,7 @@ def _work() -> list[Panel]:
                 f"3600 * {rate_like_session('translation_llm_cost_usd_total', 'model', by='model')}",
                 "{{model}}",
             ),
+            width=12,
         ),
         graph(
             "Model requests",
@@ -196,30 +199,16 @@ def _work() -> list[Panel]:
                 "{{result}}",
             ),
             stacked=True,
+            width=12,
         ),
-    ]
-
-
-def _requests() -> list[Panel]:
-    duration = "translation_llm_request_duration_seconds"
-    lookups = "translation_cache_lookups_total"
-    return [
         graph(
             "Model request time",
             f"How long requests to this session's model take. {_OTHERS.format('model')}",
             "s",
             *(
-                Query(quantile_like_session(share, duration, "model"), f"p{share * 100:g}")
+                Query(quantile_like_session(share, _REQUESTS, "model"), f"p{share * 100:g}")
                 for share in (0.5, 0.95)
             ),
-            width=12,
-        ),
-        graph(
-            "Cache hits",
-            "The share of lookups in the producers' caches that found a translation, over all sessions.",
-            "percentunit",
-            Query(f"{rate(lookups, HIT)} / {rate(lookups)}", "hits"),
-            top=1,
             width=12,
         ),
     ]

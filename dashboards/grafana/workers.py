@@ -7,7 +7,18 @@ from typing import Final
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards.grafana.board import WORKERS_UID, Row, any_of, board, monitor_link, query_variable
-from dashboards.grafana.panels import BLUE, GREEN, ORANGE, RED, YELLOW, bar, graph, number, timeline
+from dashboards.grafana.panels import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    TOKENS_PER_S,
+    YELLOW,
+    bar,
+    graph,
+    number,
+    timeline,
+)
 from dashboards.grafana.queries import HERE, WORKER, Query, of, quantile, rate, total
 from dashboards.grafana.tables import Column, LabelColumn, rows
 
@@ -80,7 +91,7 @@ def _now() -> list[Panel]:
         number(
             "Decoding",
             "Tokens that all chosen workers write per second.",
-            "cps",
+            TOKENS_PER_S,
             Query(_tokens("decode"), "decode"),
             base=BLUE,
             width=4,
@@ -173,14 +184,14 @@ def _speed() -> list[Panel]:
         graph(
             "Prefill",
             "Tokens read per second, by worker.",
-            "cps",
+            TOKENS_PER_S,
             Query(_tokens("prefill", by="worker"), "{{worker}}"),
             width=6,
         ),
         graph(
             "Decode",
             "Tokens written per second, by worker.",
-            "cps",
+            TOKENS_PER_S,
             Query(_tokens("decode", by="worker"), "{{worker}}"),
             width=6,
         ),

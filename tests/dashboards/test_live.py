@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 import time
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dashboard_files import BOARDS, Target, marks, selectors, targets
+from tests.dashboard_files import BOARDS, GRAFANA, Target, marks, panels, selectors, targets
 from tests.dashboards.conftest import Stage
 from tests.otlp_receiver import attributes_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-WITHIN_S = 60.0
-IDLE = "its only worker is away: no probe has passed and no slot is busy"
-UNKNOWN_HOST = "no worker's host is there to tell"
-WORKERS = "translation-workers"
-# Queries that cannot answer here, and why. One that does answer fails the test, so the list can only shrink.
-AWAITING: Mapping[tuple[str, str, str], str] = {
-    (WORKERS, "Slots", "A"): IDLE,
-    (WORKERS, "Busy", "A"): IDLE,
-    (WORKERS, "Workers", "C"): IDLE,
-    (WORKERS, "Workers", "E"): IDLE,
-    (WORKERS, "Busy slots", "A"): IDLE,
-    (WORKERS, "GPU", "A"): UNKNOWN_HOST,
-    (WORKERS, "GPU memory", "A"): UNKNOWN_HOST,
-    (WORKERS, "GPU memory", "B"): UNKNOWN_HOST,
-    (WORKERS, "Load", "A"): UNKNOWN_HOST,
-}
+WITHIN_S = 90.0
 # Families whose points name the trace they come from.
 WITH_EXEMPLARS = {
     "translation_events_total",
@@ -63,15 +50,12 @@ async def answer(stage: Stage, target: Target) -> list[dict[str, Any]]:
 async def test_every_query_returns_data(stage: Stage) -> None:
     """Every panel returns data against a real Prometheus that scraped the real service."""
     asked = {target.name: target for target in (*targets(), *marks())}
-    assert AWAITING.keys() <= asked.keys()
-    missing = asked.keys() - AWAITING.keys()
+    missing = set(asked)
     until = time.monotonic() + WITHIN_S
     while missing and time.monotonic() < until:
         await stage.play()
         missing = {name for name in missing if not await answer(stage, asked[name])}
     assert not missing, "\n".join(map(str, sorted(missing)))
-    answering = [name for name in AWAITING if await answer(stage, asked[name])]
-    assert answering == [], "they answer now: take them off the list"
 
 
 async def test_lines_are_named_by_labels_that_come_back(stage: Stage) -> None:
@@ -81,6 +65,18 @@ async def test_lines_are_named_by_labels_that_come_back(stage: Stage) -> None:
         wanted = re.findall(r"{{(\w+)}}", target.target["legendFormat"])
         for series in await answer(stage, target):
             assert all(series["metric"].get(label) for label in wanted), (target.name, series["metric"])
+
+
+async def test_the_process_panels_speak_of_the_monitor_alone(stage: Stage) -> None:
+    """With all jobs chosen, what Prometheus tells of its own process is not added to the monitor's."""
+    await stage.play()
+    asked = {target.panel["title"]: target for target in targets() if target.board == "translation-service"}
+    (memory,) = await answer(stage, asked["Memory"])
+    assert memory["metric"] == {"instance": f"127.0.0.1:{stage.monitor.port}"}
+    assert memory["values"][-1][1] == pytest.approx(stage.monitor.rss_bytes(), rel=0.2)
+    (files,) = await answer(stage, asked["File descriptors"])
+    (all_files,) = await stage.prometheus.instant("sum(process_open_fds)")
+    assert files["values"][-1][1] < float(all_files["value"][1])
 
 
 async def test_variables_have_values(stage: Stage) -> None:
@@ -99,12 +95,35 @@ async def test_variables_have_values(stage: Stage) -> None:
     assert seen == {"job", "instance", "session", "trace_id", "worker"}
 
 
-async def test_points_lead_to_traces_that_a_collector_holds(stage: Stage) -> None:
-    """The exemplar's trace id is a trace that a real OTLP receiver holds."""
+async def test_every_panel_can_be_looked_at_without_grafana(stage: Stage, tmp_path: Path) -> None:
+    """The preview draws each panel from the same answers; only Tempo's stay empty."""
     await stage.play()
-    await stage.collector.until(lambda: len(stage.collector.named("translate")) >= 1)
-    held = {span.trace_id.hex() for span in stage.collector.spans}
-    led = set()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dashboards.grafana.preview", stage.prometheus.url, str(tmp_path)),
+        *("--scrape", "1", "--minutes", "2", "--session", stage.running),
+        cwd=GRAFANA.parents[1],
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(60):
+        assert await process.wait() == 0
+    empty = set()
+    for board in BOARDS:
+        drawn = (tmp_path / f"{board['uid']}.html").read_text(encoding="utf-8")
+        for uid, panel in panels():
+            if uid != board["uid"]:
+                continue
+            (body,) = re.findall(rf"<h3>{re.escape(panel['title'])}</h3>(.+?)</section>", drawn, re.DOTALL)
+            if 'class="none"' in body:
+                empty.add(panel["title"])
+    tempo = {panel["title"] for _, panel in panels() if panel["datasource"]["type"] == "tempo"}
+    # It looks once in 5 min, which the server here has seldom lived through.
+    assert empty - {"Decode speed against its own median"} == tempo
+
+
+async def test_points_lead_to_traces_that_a_collector_holds(stage: Stage) -> None:
+    """Every exemplar's trace id is a trace that a real OTLP receiver holds, and it is of that session."""
+    await stage.play()
+    led, points = set(), set()
     for target in targets():
         metrics = {selector.metric for selector in selectors(target.expr)}
         if not target.target.get("exemplar") or not metrics & WITH_EXEMPLARS:
@@ -112,11 +131,17 @@ async def test_points_lead_to_traces_that_a_collector_holds(stage: Stage) -> Non
         expr = filled_in(target.expr, stage.running)
         exemplars = await stage.prometheus.exemplars(expr, stage.began, time.time())
         assert exemplars, target.name
-        assert all(one["labels"]["session_id"] for one in exemplars)
         led |= metrics
-        if {"translation_sessions_finished_total", "translation_session_duration_seconds_bucket"} & metrics:
-            assert {one["labels"]["trace_id"] for one in exemplars} & held, target.name
+        points |= {(one["labels"]["session_id"], one["labels"]["trace_id"]) for one in exemplars}
     assert led >= WITH_EXEMPLARS
+    assert stage.running in {session_id for session_id, _ in points}
+    await stage.end()  # a session's root span comes with its end
+
+    def held() -> set[tuple[object, str]]:
+        roots = [*stage.collector.named("translate"), *stage.collector.named("convert")]
+        return {(attributes_of(span.attributes)["session.id"], span.trace_id.hex()) for span in roots}
+
+    await stage.collector.until(lambda: points <= held())
 
 
 async def test_the_trace_panels_ask_for_what_spans_carry(stage: Stage) -> None:

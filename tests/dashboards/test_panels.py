@@ -19,6 +19,8 @@ UNITS = {
     "mps": "messages per second",
     "cps": "counts per second",
     "reqps": "requests per second",
+    "suffix: tok/s": "tokens per second",
+    "suffix: items/s": "items per second",
     "currencyUSD": "US dollars",
     "bool_yes_no": "yes or no",
 }
@@ -70,6 +72,8 @@ def test_data_source_job_and_instance_are_variables(board: dict[str, Any]) -> No
         if variable["type"] == "query":
             assert variable["datasource"] == {"type": "prometheus", "uid": SOURCES["prometheus"]}
             assert variable["refresh"] == 2, "new sessions and workers appear without a reload"
+    # Of all jobs, "Scraped" would also speak of Prometheus itself and of the collector.
+    assert found["job"]["current"]["value"] == ["translation-monitor"]
     assert found["monitor_url"]["type"] == "textbox"
     assert found["monitor_url"]["query"] == "http://127.0.0.1:8090"
 
@@ -99,6 +103,20 @@ def test_the_grid_has_no_overlap_and_ids_are_unique(board: dict[str, Any]) -> No
     assert len(set(ids)) == len(ids)
     titles = [panel["title"] for panel in board["panels"] if panel["type"] != "row"]
     assert len(titles) == len(set(titles))
+
+
+def test_no_panel_stands_on_two_dashboards() -> None:
+    """Each dashboard answers its own question; what is asked twice is looked for in the wrong place."""
+    seen: dict[tuple[str, ...], set[str]] = {}
+    for uid, panel in panels():
+        asked = tuple(target["expr"] for target in panel["targets"] if "expr" in target)
+        if asked:
+            seen.setdefault(asked, set()).add(f"{uid}/{panel['title']}")
+    repeated = {
+        frozenset(where) for where in seen.values() if len({place.partition("/")[0] for place in where}) > 1
+    }
+    # No error has its session's id as a label: a session's dashboard shows them all and says so.
+    assert repeated == {frozenset({"translation-overview/Errors", "translation-session/Errors"})}
 
 
 @pytest.mark.parametrize("panel", BY_PANEL)
@@ -131,7 +149,7 @@ def test_the_unit_fits_the_queries(panel: dict[str, Any]) -> None:
         assert not expr.startswith("time() -") or unit == "s"
         plain_rate = expr.startswith(("sum (rate(", "sum by", "sum(rate(")) and "rate(" in expr
         if plain_rate and " / " not in expr and "process_cpu" not in expr:
-            assert unit.endswith("ps")
+            assert unit.endswith(("ps", "/s"))
         if "_bytes{" in expr:
             assert unit == "bytes"
         if "_ratio{" in expr:
