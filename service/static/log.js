@@ -10,12 +10,13 @@ const AT_END_PX = 24;
 const TYPING_MS = 150;
 const DRAW_EVERY_MS = 100; // at 1,000 events a second a layout for each frame would be most of the work
 
-const KINDS = [
-  ["", "All events"],
-  ["level:info", "Without progress"],
-  ["level:warning", "Warnings, errors"],
-  ["level:error", "Errors"],
+const LEVEL_CHOICES = [
+  ["", "Any level"],
+  ["info", "Without progress"],
+  ["warning", "Warnings, errors"],
+  ["error", "Errors"],
 ];
+const FIELDS = ["text", "level", "type", "session"];
 
 export class Log {
   #ring = new EventRing();
@@ -35,13 +36,17 @@ export class Log {
   #stop = null;
   #connected = false;
   #only;
+  #address;
 
   /** `only` is the session the page is narrowed to, or null. */
-  constructor({ only }) {
+  constructor({ only, address }) {
     this.#only = only;
+    this.#address = address;
     this.#lines.classList.toggle("one-session", only !== null);
     byId("log-session-label").hidden = only !== null;
-    this.#fillKinds();
+    this.#fillChoices();
+    this.#readAddress();
+    address.onMove(() => this.#readAddress());
     this.#listen();
     this.#describe();
   }
@@ -69,21 +74,29 @@ export class Log {
     this.#rebuild();
   }
 
-  #fillKinds() {
-    const select = byId("log-kind");
+  #fillChoices() {
     const option = ([value, text]) => element("option", { value, text });
-    const types = Object.keys(TYPES).map((type) => [`type:${type}`, type]);
-    select.append(...KINDS.map(option), element("optgroup", { label: "One type" }, ...types.map(option)));
+    byId("log-level").append(...LEVEL_CHOICES.map(option));
+    byId("log-type").append(...[["", "Any type"], ...Object.entries(TYPES)].map(option));
+  }
+
+  /** Take the filter from the address. */
+  #readAddress() {
+    for (const name of FIELDS) byId(`log-${name}`).value = this.#address.get(`log.${name}`);
+    this.#filterBy();
+  }
+
+  #filterBy() {
+    for (const name of FIELDS) this.#filter[name] = byId(`log-${name}`).value.trim().toLowerCase();
+    this.#limit = LINES;
+    this.#rebuild();
   }
 
   #listen() {
     let typing = null;
     const apply = () => {
-      this.#filter.text = byId("log-text").value.trim().toLowerCase();
-      this.#filter.session = byId("log-session").value.trim().toLowerCase();
-      this.#filter.kind = byId("log-kind").value;
-      this.#limit = LINES;
-      this.#rebuild();
+      this.#address.set(Object.fromEntries(FIELDS.map((name) => [`log.${name}`, byId(`log-${name}`).value.trim()])));
+      this.#filterBy();
     };
     byId("log-filter").addEventListener("submit", (submitted) => submitted.preventDefault());
     byId("log-filter").addEventListener("input", () => {

@@ -56,18 +56,18 @@ export function markerOf(kind, message) {
   return { marker: kind, message, at: Date.now() / 1000, level: "warning", size: message.length };
 }
 
-/** What the log shows: `kind` is "", a minimum level ("level:warning") or a type ("type:step_completed"). */
+/** What the log shows. `level` is the least level, `type` one type; `session` is part of an id. "" lets all through. */
 export class LogFilter {
   text = "";
-  kind = "";
+  level = "";
+  type = "";
   session = "";
 
   matches(entry) {
     if (entry.marker) return true;
     const { event } = entry;
-    const [by, wanted] = this.kind.split(":");
-    if (by === "level" && LEVELS[entry.level] < LEVELS[wanted]) return false;
-    if (by === "type" && event.type !== wanted) return false;
+    if (this.level !== "" && LEVELS[entry.level] < LEVELS[this.level]) return false;
+    if (this.type !== "" && event.type !== this.type) return false;
     if (this.session !== "" && !event.session_id.toLowerCase().includes(this.session)) return false;
     if (this.text === "") return true;
     return [entry.message, event.error, event.step, event.session_id, event.type, event.current_item].some(
@@ -76,6 +76,6 @@ export class LogFilter {
   }
 
   get active() {
-    return this.text !== "" || this.kind !== "" || this.session !== "";
+    return this.text !== "" || this.level !== "" || this.type !== "" || this.session !== "";
   }
 }

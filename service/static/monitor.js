@@ -1,4 +1,5 @@
 // The monitor page put together: one stream from /ws, and panels that read the server's truth when it moves.
+import { Address } from "./address.js";
 import { Alerts } from "./alerts.js";
 import { read, ReadError } from "./api.js";
 import { ConnectionView } from "./connection.js";
@@ -21,14 +22,15 @@ const WORKERS_EVERY_MS = 3000;
 const ALERTS_EVERY_MS = 15000;
 const UNPROMPTED_MS = 10000; // a session stalls by the time alone, without an event
 
-const only = new URLSearchParams(location.search).get("session") || null;
+const address = new Address();
+const only = address.get("session") || null;
 
 const sessions = new Sessions({ only });
 const alerts = new Alerts();
 const history = new History();
 const workers = new Workers();
 const throughput = new Throughput();
-const log = new Log({ only });
+const log = new Log({ only, address });
 const layout = new Layout();
 const theme = new Theme();
 const notices = new Notices();

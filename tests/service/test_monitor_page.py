@@ -198,13 +198,14 @@ async def test_the_log_filters_by_text_level_type_and_session(server: Server, op
     ):
         await page.locator(fill[0]).fill(fill[1])
         await page.wait_for_function(f"wanted => String(({SEQS})()) === String(wanted)", arg=wanted)
-    for kind, wanted in (
-        ("level:error", [seqs[1]]),
-        ("level:info", [seqs[1], seqs[2]]),
-        ("type:step_completed", [seqs[2]]),
-        ("", seqs),
+    for select, chosen, wanted in (
+        ("#log-level", "error", [seqs[1]]),
+        ("#log-level", "info", [seqs[1], seqs[2]]),
+        ("#log-type", "step_completed", [seqs[2]]),
+        ("#log-level", "", [seqs[2]]),
+        ("#log-type", "", seqs),
     ):
-        await page.locator("#log-kind").select_option(kind)
+        await page.locator(select).select_option(chosen)
         await page.wait_for_function(f"wanted => String(({SEQS})()) === String(wanted)", arg=wanted)
 
 
@@ -326,7 +327,8 @@ async def test_the_page_is_usable_by_keyboard(server: Server, open_page: OpenPag
         "goto-id",
         "pause",
         "log-text",
-        "log-kind",
+        "log-level",
+        "log-type",
         "log-session",
         "log-lines",
         "seq",
