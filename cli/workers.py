@@ -21,14 +21,16 @@ from cli.monitor_client import Unreachable, open_monitor
 from cli.options import add_log_options, add_monitor_option, monitor_address
 from service.config import load_config
 from service.worker_specs import specs_of
+from sshworker.connect import hops
 from sshworker.errors import WorkerError
-from sshworker.host_keys import fetch, trust
+from sshworker.host_keys import HostKey, fetch, is_trusted, trust
 from sshworker.probe import Probe
 from sshworker.probe_result import ProbeResult
 from sshworker.spec import WorkerSpec
 from translation_events.errors import ConfigError, MonitorError
 
 NAME: Final = "workers"
+_PIPE_COLUMNS: Final = 400
 HELP: Final = "list SSH workers, probe and drain them, trust a host's key"
 
 
@@ -88,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         code: int = asyncio.run(args.action(specs, args))
     except WorkerError as err:
-        raise MonitorError(err.failure.value, f"{err.worker}: {err.detail}.") from err
+        whose = f"{err.worker}: " if err.worker else ""
+        end = "" if err.told.endswith(("?", ")")) else "."
+        raise MonitorError(err.failure.value, f"{whose}{err.told}{end}") from err
     return code
 
 
@@ -123,7 +127,8 @@ async def _check(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
     chosen = [_named(specs, worker_id) for worker_id in args.ids] or list(specs)
     if not chosen:
         raise ConfigError(
-            "distributed.workers names no enabled worker, or distributed.enabled is false; nothing to check."
+            "There is nothing to check: distributed.workers names no enabled worker, or distributed.enabled "
+            "is false. Name a file with --config, or one worker with SSH_WORKER_HOST."
         )
     async with asyncio.TaskGroup() as tasks:
         probes = [tasks.create_task(_probe(spec), name=f"probe {spec.id}") for spec in chosen]
@@ -144,11 +149,26 @@ async def _probe(spec: WorkerSpec) -> ProbeResult:
 
 
 async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
+    """The keys of the jump hosts on the way, where they are not known, then the worker's own."""
     spec = _named(specs, args.id)
+    for hop in hops(spec):
+        key = await fetch(hop)
+        if hop.known_hosts is None or await asyncio.to_thread(is_trusted, hop.known_hosts, key):
+            continue
+        print(
+            f"{spec.id} is reached through {key.host} port {key.port}; its {key.type} key has the fingerprint"
+        )
+        if not await _take(hop, hop.known_hosts, key, args):
+            return 1
     if spec.known_hosts is None or spec.host_key is not None:
         raise ConfigError(f"The key of {spec.id} is pinned by host_key in the configuration; change that.")
     key = await fetch(spec)
     print(f"{spec.id} is {key.host} port {key.port}; its {key.type} key has the fingerprint")
+    return 0 if await _take(spec, spec.known_hosts, key, args) else 1
+
+
+async def _take(spec: WorkerSpec, known_hosts: Path, key: HostKey, args: argparse.Namespace) -> bool:
+    """Show the fingerprint, ask, and add the key. False where the answer was no."""
     print(f"  {key.fingerprint}")
     if not args.yes:
         if not sys.stdin.isatty():
@@ -156,12 +176,12 @@ async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
         answer = await asyncio.to_thread(input, "Is it the host's own? Type yes to trust it: ")
         if answer.strip().lower() != "yes":
             print("Nothing was changed.")
-            return 1
+            return False
     added = await asyncio.to_thread(
-        trust, spec.known_hosts, key.host, key.port, key, replace=args.replace, worker=spec.id
+        trust, known_hosts, key.host, key.port, key, replace=args.replace, worker=spec.id
     )
-    print(f"Added to {spec.known_hosts}." if added else "It was known already.")
-    return 0
+    print(f"Added to {known_hosts}." if added else "It was known already.")
+    return True
 
 
 async def _drain(_: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
@@ -210,4 +230,5 @@ def _show(workers: Sequence[Mapping[str, Any]]) -> None:
             printable(worker.get("reason"), 80),
         )
         table.add_row(*(Text(cell) for cell in cells))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # Into a file or another program a row is a line, whatever its length.
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)

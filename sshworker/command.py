@@ -218,7 +218,8 @@ def _check_exit(
     if (said := complaint(stderr, asked.id)) is not None:
         remedy = _REMEDIES.get(status, "").format(base=base)
         words = f"the worker did not run {program}: {said.words}{remedy}"
-        raise WorkerError(said.failure, words, worker=spec.id, exit_status=status, stderr=stderr)
+        # Its standard error holds this very complaint, and no program's.
+        raise WorkerError(said.failure, words, worker=spec.id, exit_status=status)
     failure, words = Failure.EXIT, f"{program} exited with {status}"
     if status - 128 in _SIGNALS:
         hint = "; out of memory? The worker's kernel log says" if status - 128 == signal.SIGKILL else ""

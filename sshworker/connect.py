@@ -67,23 +67,30 @@ async def connect(spec: WorkerSpec, *, host_key_check: HostKeyCheck | None = Non
         raise WorkerError(Failure.TIMEOUT, words, worker=spec.id) from err
 
 
+def hops(spec: WorkerSpec) -> tuple[WorkerSpec, ...]:
+    """The worker's jump hosts, outermost first, each behind those before it, under the worker's own id."""
+    jumps = [part.strip() for part in (spec.jump or "").split(",") if part.strip()]
+    found = []
+    for number, jump in enumerate(jumps):
+        user, _, address = jump.rpartition("@")
+        host, _, port = address.rpartition(":") if address.rpartition(":")[2].isdigit() else (address, "", "")
+        hop = replace(
+            spec,
+            host=host.strip("[]"),
+            port=int(port or SSH_PORT),
+            user=user or spec.user,
+            host_key=None,
+            password=None,
+            jump=",".join(jumps[:number]) or None,
+        )
+        found.append(hop)
+    return tuple(found)
+
+
 async def _jumps(spec: WorkerSpec, credentials: Credentials) -> list[asyncssh.SSHClientConnection]:
     jumps: list[asyncssh.SSHClientConnection] = []
     try:
-        for jump in filter(None, (part.strip() for part in (spec.jump or "").split(","))):
-            user, _, address = jump.rpartition("@")
-            host, _, port = (
-                address.rpartition(":") if address.rpartition(":")[2].isdigit() else (address, "", "")
-            )
-            hop = replace(
-                spec,
-                host=host.strip("[]"),
-                port=int(port or SSH_PORT),
-                user=user or spec.user,
-                host_key=None,
-                password=None,
-                jump=None,
-            )
+        for hop in hops(spec):
             check = await asyncio.to_thread(HostKeyCheck, hop)
             hop_credentials = replace(credentials, password=None)
             try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+MAX_STDERR_CHARS: Final = 200
 
 
 class Failure(StrEnum):
@@ -47,6 +50,12 @@ class WorkerError(Exception):
         self.worker = worker
         self.exit_status = exit_status
         self.stderr = stderr
+
+    @property
+    def told(self) -> str:
+        """The sentence, and the last line of standard error: a program says best what troubles it."""
+        lines = self.stderr.strip().splitlines()
+        return f"{self.detail} ({lines[-1].strip()[:MAX_STDERR_CHARS]})" if lines else self.detail
 
     @property
     def worker_is_gone(self) -> bool:

@@ -113,7 +113,8 @@ class HostKeyCheck(asyncssh.SSHClient):
         elif "revoked" in reason:
             words = f"the host key of {where} is revoked in {known_hosts_path(self._spec)}"
         elif self.known:
-            known = ", ".join(key.get_fingerprint() for key in self.known)
+            # By name and by address a host may be found twice.
+            known = ", ".join(dict.fromkeys(key.get_fingerprint() for key in self.known))
             words = (
                 f"the host key of {where} has changed: known {known}, presented {shown}; somebody may be in "
                 f"between: only if you know that it changed, `{trust} --replace`"

@@ -53,6 +53,20 @@ async def fetch(spec: WorkerSpec) -> HostKey:
     )
 
 
+def is_trusted(known_hosts: Path, key: HostKey) -> bool:
+    """Whether `known_hosts` has this key for its host and no other. Blocks for the disk.
+
+    Raises: WorkerError(HOST_KEY): the file cannot be read.
+    """
+    path = known_hosts.expanduser()
+    try:
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    except (OSError, ValueError) as err:
+        raise WorkerError(Failure.HOST_KEY, f"{path} cannot be read: {err}", worker="") from err
+    name = _name(key.host, key.port)
+    return {known for line in lines for known in _keys(line, name)} == {key.fingerprint}
+
+
 def trust(
     known_hosts: Path, host: str, port: int, key: HostKey, *, replace: bool = False, worker: str = ""
 ) -> bool:
@@ -83,7 +97,7 @@ def trust(
 
 def _with(text: str, host: str, port: int, key: HostKey, *, replace: bool, worker: str) -> list[str] | None:
     """The lines with the new one, None where nothing is to change."""
-    name = host if port == SSH_PORT else f"[{host}]:{port}"
+    name = _name(host, port)
     kept: list[str] = []
     for line in text.splitlines():
         known = _keys(line, name)
@@ -99,6 +113,10 @@ def _with(text: str, host: str, port: int, key: HostKey, *, replace: bool, worke
         if rest:
             kept.append(rest + "\n")
     return [*kept, f"{name} {key.public_line}\n"]
+
+
+def _name(host: str, port: int) -> str:
+    return host if port == SSH_PORT else f"[{host}]:{port}"
 
 
 def _keys(line: str, name: str) -> list[str]:

@@ -60,7 +60,7 @@ async def open_stream(spec: WorkerSpec, link: Link, host: str, port: int) -> Str
         if err.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
             words = f"the worker's sshd forbids forwarding to {host}:{port} (AllowTcpForwarding, permitopen)"
             return WorkerError(Failure.COMMAND_REFUSED, words, worker=spec.id)
-        words = f"the worker cannot reach its engine at {host}:{port}: {err.reason}"
+        words = f"the worker cannot reach its engine at {host}:{port}: {err.reason}; is it running there?"
         return WorkerError(Failure.ENGINE_DOWN, words, worker=spec.id)
     except TimeoutError:
         words = f"the worker opened no stream to {host}:{port} within {spec.connect_timeout_s:g} s"

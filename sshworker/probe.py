@@ -203,7 +203,7 @@ class Probe:
     def _failed(self, found: _Findings, err: WorkerError) -> ProbeResult:
         outcome = _OUTCOMES.get(err.failure, ProbeOutcome.ERROR)
         state = WorkerState.WEDGED if outcome is ProbeOutcome.WEDGED else WorkerState.DOWN
-        return self._result(found, outcome, state, err.detail)
+        return self._result(found, outcome, state, err.told)
 
     def _trouble(self, found: _Findings) -> str | None:
         host, engine = found.host, self._spec.engine

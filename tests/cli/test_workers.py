@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -136,3 +136,42 @@ def test_a_changed_key_is_replaced_only_when_asked(file: Path, sshd: Sshd) -> No
     replaced = workers("trust", "gpu-1", "--yes", "--replace", "--config", file)
     assert replaced.returncode == 0, replaced.stderr
     assert workers("check", "gpu-1", "--config", file).returncode == 0
+
+
+def test_a_worker_behind_a_jump_host_is_trusted_with_it(
+    tmp_path: Path, sshd: Sshd, start_sshd: Callable[..., Sshd]
+) -> None:
+    """Both fingerprints are shown, the jump host's first; then `check` passes, and `trust` shows one only."""
+    jump = start_sshd()
+    file = config(tmp_path, sshd, jump=f"{jump.account.user}@127.0.0.1:{jump.port}")
+    before = workers("check", "gpu-1", "--config", file)
+    assert before.returncode == 1
+    assert "jump host: the host key" in before.stdout
+    assert "workers trust gpu-1" in before.stdout
+    trusted = workers("trust", "gpu-1", "--yes", "--config", file)
+    assert trusted.returncode == 0, trusted.stderr
+    assert f"is reached through 127.0.0.1 port {jump.port}" in trusted.stdout
+    assert f"gpu-1 is 127.0.0.1 port {sshd.port}" in trusted.stdout
+    after = workers("check", "gpu-1", "--config", file)
+    assert after.returncode == 0, after.stdout
+    again = workers("trust", "gpu-1", "--yes", "--config", file)
+    assert again.stdout.count("SHA256:") == 1
+    assert "known already" in again.stdout
+
+
+def test_an_account_without_a_shell_is_told_in_its_own_words(tmp_path: Path, sshd: Sshd) -> None:
+    """What the worker said last stands in the reason; an unreachable one says what to do."""
+    script = tmp_path / "nologin"
+    script.write_text("#!/bin/sh\necho This account is currently not available. >&2\nexit 1\n")
+    script.chmod(0o755)
+    tmp_path.chmod(0o755)
+    keys = sshd.folder / "authorized_keys"
+    keys.write_text(f'command="{sshd.folder}/nologin" {keys.read_text()}')
+    script.rename(sshd.folder / "nologin")
+    file = config(tmp_path, sshd)
+    workers("trust", "gpu-1", "--yes", "--config", file)
+    checked = workers("check", "gpu-1", "--config", file)
+    assert checked.returncode == 1
+    assert "(This account is currently not available.)" in checked.stdout
+    gone = workers("trust", "gone", "--yes", "--config", file)
+    assert gone.stderr.endswith("is sshd running, and is the port right?\n")

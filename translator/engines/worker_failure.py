@@ -9,7 +9,6 @@ from sshworker.errors import Failure, WorkerError
 from translation_events.event import ErrorType, Usage
 from translator.engines.engine import EngineError
 
-MAX_STDERR_CHARS: Final = 200
 # Where a worker's own names are not those of the protocol, the nearest.
 _TOLD_AS: Final[Mapping[Failure, ErrorType]] = {
     Failure.UNREACHABLE: ErrorType.CONNECTION,
@@ -50,9 +49,7 @@ def error_type_of(error: WorkerError) -> ErrorType:
 
 def said(error: WorkerError) -> str:
     """One sentence for people: which worker, what, and the last line it wrote to standard error."""
-    lines = error.stderr.strip().splitlines()
-    last = f" ({lines[-1].strip()[:MAX_STDERR_CHARS]})" if lines else ""
-    return f"{error.worker}: {error.detail}{last}" if error.worker else f"{error.detail}{last}"
+    return f"{error.worker}: {error.told}" if error.worker else error.told
 
 
 def as_engine_error(error: WorkerError, usages: tuple[Usage, ...]) -> EngineError:
