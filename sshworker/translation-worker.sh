@@ -94,9 +94,9 @@ if ! mkdir "$dir" 2>/dev/null; then
   problem=$(LC_ALL=C mkdir -p "$folder" 2>&1 && LC_ALL=C mkdir "$dir" 2>&1) || fail folder 73 "$problem"
 fi
 made=$dir
-{ echo "$$" >"$dir/.translation-worker"; } 2>/dev/null
 # A folder of somebody else (in /tmp anybody can be first) could be exchanged under our feet.
 [ ! -L "$folder" ] && [ -O "$folder" ] || fail folder 73 "$folder belongs to another user"
+{ echo "$$" >"$dir/.translation-worker"; } 2>/dev/null
 
 # dd with count=1 reads what is there, never beyond what is wanted, so that the rest stays control stream.
 : >"$dir/stdin"

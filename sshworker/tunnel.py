@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 LOOPBACK: Final = "127.0.0.1"
 # Each is one HTTP connection of the engine's client; beyond it they wait in the listener's backlog.
 MOST_STREAMS: Final = 256
+# A knock that finds the backlog full is repeated by the kernel only after 1, 3, 7 and 15 s.
+BACKLOG: Final = 1024
 _READ_BYTES: Final = 65536
 
 
@@ -45,7 +47,7 @@ class Tunnel:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, backlog=BACKLOG)
         self._local_port = self._server.sockets[0].getsockname()[1]
         return self
 

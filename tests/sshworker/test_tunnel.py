@@ -39,7 +39,7 @@ async def engine() -> AsyncIterator[str]:
     app.router.add_get("/v1/stream", stream)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
@@ -75,6 +75,24 @@ async def test_requests_pass_through_one_held_connection(start_sshd: Start) -> N
         assert bodies == [b"%d" % n for n in range(50)]
         assert await echo(session, tunnel, large) == large
         assert connection.channels.active == 0
+    assert (sshd.folder / "log").read_text().count("Accepted publickey") == 1
+
+
+async def test_five_hundred_segments_at_once_pass_through_one_connection(start_sshd: Start) -> None:
+    """More than the tunnel carries at a time: the others wait, none is lost, and the sshd sees one login."""
+    sshd = start_sshd(lines=("LogLevel VERBOSE",))
+    async with (
+        engine() as url,
+        Connection(sshd.spec()) as connection,
+        Tunnel(connection, url) as tunnel,
+        # No connection is kept, so that those beyond the tunnel's limit get their turn.
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session,
+    ):
+        bodies = await asyncio.gather(*(echo(session, tunnel, b"%d" % n) for n in range(500)))
+        assert bodies == [b"%d" % n for n in range(500)]
+        async with asyncio.timeout(10):
+            while tunnel.streams:  # noqa: ASYNC110  # what the tunnel's own tasks make true
+                await asyncio.sleep(0.01)
     assert (sshd.folder / "log").read_text().count("Accepted publickey") == 1
 
 
