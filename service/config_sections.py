@@ -90,7 +90,7 @@ class ServerConfig(msgspec.Struct, frozen=True):
         Setting(
             help="Where people reach the monitor, for the links on traces and in notifications; without it `http://HOST:PORT`.",
             env="MONITOR_PUBLIC_URL",
-            check=lambda url: url is None or url.startswith(("http://", "https://")),
+            check=lambda url: url is None or _is_web_address(url),
             allowed="an address that begins with http:// or https://",
         ),
     ] = None
@@ -227,6 +227,25 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
             env="MONITOR_ALERT_RUNBOOKS_URL",
             check=_is_web_address,
             allowed=_WEB_ADDRESS,
+        ),
+    ] = None
+    grafana_url: Annotated[
+        str | None,
+        Setting(
+            help="Where people reach Grafana with the dashboards: the page then links sessions there.",
+            env="MONITOR_GRAFANA_URL",
+            check=lambda url: url is None or _is_web_address(url),
+            allowed=_WEB_ADDRESS,
+        ),
+    ] = None
+    trace_url: Annotated[
+        str | None,
+        Setting(
+            help="Where people see one trace, with `{trace_id}` in its place, such as "
+            "`http://127.0.0.1:16686/trace/{trace_id}` for Jaeger: the page then links sessions there.",
+            env="MONITOR_TRACE_URL",
+            check=lambda url: url is None or (_is_web_address(url) and "{trace_id}" in url),
+            allowed="an address that begins with http:// or https:// and holds {trace_id}",
         ),
     ] = None
 

@@ -243,6 +243,8 @@ def _completes(attempt: Attempt, event: Event) -> bool:
 
 
 def _count(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # to a JavaScript client 5 and 5.0 are the same number, and both folds must agree
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= SAFE_INTEGER:
         return value
     return None

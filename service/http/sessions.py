@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from service.http.history_order import sort_of
 from service.http.reading import json_response, limit, settled
 from service.keys import LOG, SESSIONS
 from service.problems import problem
@@ -32,30 +33,32 @@ async def active(request: web.Request) -> web.Response:
 
 @routes.get("/sessions/history")
 async def history(request: web.Request) -> web.Response:
-    """The ended sessions, newest first, a page at a time."""
-    most, before = limit(request), number_of(request.query, "before", MOST)
-    wanted = names_of(request.query, "status", STATUSES)
+    """The ended sessions a page at a time: the newest first, or as `sort` says."""
+    query, most = request.query, limit(request)
+    before, offset = number_of(query, "before", MOST), number_of(query, "offset", 0)
+    order = sort_of(query)
+    wanted = names_of(query, "status", STATUSES)
     lag = await settled(request)
-    needle = request.query.get("q", "").strip().casefold()
+    needle = query.get("q", "").strip().casefold()
     sessions, now = request.app[SESSIONS], time.time()
-    page: list[Session] = []
-    for session in sessions.newest_first():
-        attempt = session.attempt
-        if not attempt.ended or attempt.last_seq >= before:
-            continue
-        if wanted is not None and attempt.status not in wanted:
-            continue
-        if needle and not _mentions(session, needle):
-            continue
-        page.append(session)
-        if len(page) > most:
-            break
-    more = len(page) > most
-    page = page[:most]
+    found = [
+        session
+        for session in sessions.newest_first()
+        if session.attempt.ended
+        and session.attempt.last_seq < before
+        and (wanted is None or session.attempt.status in wanted)
+        and (not needle or _mentions(session, needle))
+    ]
+    if order is not None:
+        found = order.sorted(found)
+    page = found[offset : offset + most]
+    more = len(found) > offset + most
     return json_response(
         {
             "sessions": [sessions.view(s, now) for s in page],
-            "next_before": page[-1].attempt.last_seq if more else None,
+            "next_before": page[-1].attempt.last_seq if more and order is None else None,
+            "next_offset": offset + most if more else None,
+            "total": len(found),
         },
         lag_events=lag,
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from service.connections import Connection, Role
 from service.http.reading import json_response, settled
-from service.keys import CONNECTIONS, LOG, METRICS, READERS, RELAY, SESSIONS, STARTED_AT, WORKERS
+from service.keys import CONFIG, CONNECTIONS, LOG, METRICS, READERS, RELAY, SESSIONS, STARTED_AT, WORKERS
 from translation_events.version import __version__
 
 routes = web.RouteTableDef()
+
+# The uid and the variable of dashboards/grafana/json/translation-session.json.
+SESSION_DASHBOARD: Final = "/d/translation-session?var-session={session_id}"
 
 
 @routes.get("/status")
@@ -37,11 +40,13 @@ async def status(request: web.Request) -> web.Response:
         },
         "events": stats.events,
         "sessions": app[SESSIONS].counts(now),
+        "stalled_after_s": app[SESSIONS].stalled_after_s,
         "viewers": connections.count(Role.VIEWER) + connections.count(Role.BOTH),
         "publishers": connections.count(Role.PUBLISHER) + connections.count(Role.BOTH),
         "connections_limit": connections.limit,
         "workers": len(app[WORKERS].views()),
         "lag_events": app[READERS].lag_events(),
+        "links": _links(app),
     }
     if request.query.get("connections") == "1":
         body["connections"] = [_connection(app, connection) for connection in connections]
@@ -94,6 +99,16 @@ async def old_health(request: web.Request) -> web.Response:
             "websockets": len(request.app[CONNECTIONS]),
         }
     )
+
+
+def _links(app: web.Application) -> dict[str, str | None]:
+    """Where people look further, as templates; None where nobody has configured an address."""
+    telemetry = app[CONFIG].telemetry
+    grafana = telemetry.grafana_url
+    return {
+        "session_dashboard": None if grafana is None else grafana.rstrip("/") + SESSION_DASHBOARD,
+        "trace": telemetry.trace_url,
+    }
 
 
 def _connection(app: web.Application, connection: Connection) -> dict[str, Any]:

@@ -34,14 +34,15 @@ export function setAttribute(node, name, value) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** A new element of a drawing. */
+export function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 /** A picture of one path in a 16 × 16 box, in the colour of the text around it. */
 export function drawing(path, { className = "icon", viewBox = "0 0 16 16" } = {}) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", viewBox);
-  svg.setAttribute("class", className);
-  svg.setAttribute("aria-hidden", "true");
-  const shape = document.createElementNS(SVG, "path");
-  shape.setAttribute("d", path);
-  svg.append(shape);
-  return svg;
+  return svg("svg", { viewBox, class: className, "aria-hidden": "true" }, svg("path", { d: path }));
 }

@@ -10,6 +10,7 @@ import { Layout } from "./layout.js";
 import { Log } from "./log.js";
 import { Notices } from "./notices.js";
 import { Pulse } from "./pulse.js";
+import { SessionRoom } from "./session_room.js";
 import { Sessions } from "./sessions.js";
 import { Stream } from "./stream.js";
 import { Theme } from "./theme.js";
@@ -27,6 +28,7 @@ const only = address.get("session") || null;
 
 const sessions = new Sessions({ only });
 const alerts = new Alerts();
+const room = only === null ? null : new SessionRoom(only);
 const history = new History();
 const workers = new Workers();
 const throughput = new Throughput();
@@ -55,6 +57,7 @@ const readSessions = new Pulse(
   }),
   READ_EVERY_MS,
 );
+const readRoom = room === null ? null : new Pulse(reading(() => room.refresh()), READ_EVERY_MS);
 const readHistory = new Pulse(reading(() => history.refresh()), READ_EVERY_MS);
 const readAlerts = new Pulse(reading(() => alerts.refresh()), ALERTS_EVERY_MS);
 const readWorkers = new Pulse(
@@ -68,6 +71,7 @@ const readWorkers = new Pulse(
 function readAll() {
   readAlerts.nudge();
   readSessions.nudge();
+  readRoom?.nudge();
   readHistory.nudge();
   readWorkers.nudge();
 }
@@ -105,6 +109,7 @@ const stream = new Stream({
       notices.add(event);
       if (workers.add(event)) readWorkers.nudge();
       if (event.type !== "worker_status") readSessions.nudge();
+      readRoom?.nudge();
       if (!event.type.endsWith("_progress")) readHistory.nudge();
     },
     gap({ missed, after, next }) {
@@ -115,6 +120,7 @@ const stream = new Stream({
       log.clear();
       throughput.clear();
       workers.clear();
+      room?.reset();
       log.mark("reset", "The server has another event log now. What was shown before is cleared; this begins anew.");
       readAll();
     },
@@ -168,6 +174,7 @@ new Keys([
   ["p", "Pause the log, or let it go on", () => byId("pause").click()],
   ["e", "To the newest line", () => byId("to-end").click()],
   ["s", "To the sessions", goTo("sessions")],
+  ...(room === null ? [] : [["c", "To the course of the session", focus("scrub")]]),
   ["o", "To the log", focus("log-lines")],
   ["r", "To the throughput", goTo("throughput")],
   ["w", "To the workers", goTo("workers")],
@@ -185,7 +192,10 @@ navigator.serviceWorker?.register("/service-worker.js").catch(() => {});
 setInterval(() => {
   connection.tick();
   throughput.tick();
-  if (connection.live) sessions.tick();
+  if (connection.live) {
+    sessions.tick();
+    room?.tick();
+  }
 }, 1000);
 setInterval(readAll, UNPROMPTED_MS);
 document.addEventListener("visibilitychange", () => readAlerts.nudge());

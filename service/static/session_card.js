@@ -88,6 +88,12 @@ export class SessionCard {
     this.tick(readAt);
   }
 
+  /** Stand still: what is shown is the past. */
+  hold() {
+    if (!hasEnded(this.#session.status)) this.#fact("Elapsed", elapsed(this.#session.duration_s));
+    this.#session = null;
+  }
+
   /** Let the time go on from what the server said; an ended session stands still. */
   tick(now) {
     const session = this.#session;

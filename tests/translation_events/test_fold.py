@@ -282,6 +282,8 @@ def test_an_ended_attempt_does_not_change_any_more() -> None:
         ({"progress": 59.99}, 5),
         ({"progress": 100}, 10),
         ({"progress": 0}, 0),
+        ({"data": {"items_done": 3.0}, "current_item": 5}, 3),
+        ({"data": {"items_done": 3.5}, "current_item": 4}, 4),
         ({"data": {"items_done": "3"}, "current_item": 4}, 4),
         ({"data": {"items_done": True}, "current_item": 4}, 4),
         ({"data": {"items_done": -1}, "current_item": 4}, 4),

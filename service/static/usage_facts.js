@@ -1,0 +1,40 @@
+// What a session has consumed and what that cost, as far as its producer told.
+import { byId, element, setAttribute, setText } from "./element.js";
+import { dollars, duration, exact, rate, UNKNOWN } from "./units.js";
+
+const NAMES = ["Cost", "Tokens in", "Tokens out", "Tokens out / s", "Cost / 1,000 items", "Requests", "From cache", "Model time"];
+
+export class UsageFacts {
+  #values = new Map();
+  #note = byId("session-usage-note");
+
+  constructor() {
+    for (const name of NAMES) {
+      const value = element("dd", { text: UNKNOWN });
+      this.#values.set(name, value);
+      byId("session-usage").append(element("div", { "data-usage": name.toLowerCase() }, element("dt", { text: name }), value));
+    }
+  }
+
+  /** Of a session as `/sessions` shows it, or null where its usage is not known. */
+  show(session) {
+    const usage = session?.usage ?? null;
+    const told = usage !== null && usage.requests > 0;
+    const items = session?.items_done ?? 0;
+    const lookups = told ? usage.cache_hits + usage.cache_misses : 0;
+    this.#fact("Cost", told ? dollars(usage.cost_usd) : UNKNOWN);
+    this.#fact("Tokens in", told ? exact(usage.input_tokens) : UNKNOWN);
+    this.#fact("Tokens out", told ? exact(usage.output_tokens) : UNKNOWN);
+    this.#fact("Tokens out / s", told && usage.duration_s > 0 ? rate(usage.output_tokens / usage.duration_s) : UNKNOWN, "tokens out over the seconds the model worked");
+    this.#fact("Cost / 1,000 items", told && items > 0 && usage.cost_usd > 0 ? dollars((usage.cost_usd / items) * 1000) : UNKNOWN);
+    this.#fact("Requests", told ? `${exact(usage.requests)}${usage.failed_requests > 0 ? `, ${exact(usage.failed_requests)} failed` : ""}` : UNKNOWN);
+    this.#fact("From cache", lookups > 0 ? `${exact(usage.cache_hits)} of ${exact(lookups)}` : UNKNOWN);
+    this.#fact("Model time", told && usage.duration_s > 0 ? duration(usage.duration_s) : UNKNOWN);
+    setText(this.#note, told ? "" : usage === null ? "not known for this moment" : "none reported");
+  }
+
+  #fact(name, text, title = null) {
+    setText(this.#values.get(name), text);
+    setAttribute(this.#values.get(name), "title", title);
+  }
+}
