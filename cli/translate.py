@@ -116,11 +116,12 @@ def run(args: argparse.Namespace) -> int:
         publisher = _publisher(args, session_id, console)
         if publisher is not None:
             emitters.append(open_until_end.enter_context(publisher))
+        view = TranslateView(console)
         try:
             fleet = fleet_of(
-                args, specs, Tee(*emitters), None if publisher is None else monitor_address(args)
+                args, specs, Tee(*emitters, view), None if publisher is None else monitor_address(args)
             )
-            code = asyncio.run(_translate(args, jobs, languages, emitters, progress, console, fleet))
+            code = asyncio.run(_translate(args, jobs, languages, emitters, progress, view, fleet))
         except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
             console.print("Interrupted; no file is left half written.")
             code = INTERRUPTED
@@ -135,10 +136,11 @@ async def _translate(
     languages: tuple[str, str],
     emitters: Sequence[Emitter],
     progress: Progress | None,
-    console: Console,
+    view: TranslateView,
     fleet: Fleet,
 ) -> int:
     _cancel_on_sigterm()
+    console = view.console
     source, target = languages
     try:
         engine, reason = await _engine(args, source, target, fleet)
@@ -154,7 +156,7 @@ async def _translate(
             f"  Slowed down on purpose: one segment every {args.pace:g} s (--pace).", highlight=False
         )
     try:
-        with TranslateView(console) as view:
+        with view:
             outcome = await Translation(
                 jobs, engine, Tee(*emitters, view),
                 source=source, target=target, pace_s=args.pace, progress=progress,

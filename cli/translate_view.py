@@ -23,6 +23,7 @@ from rich.progress import (
 
 from cli.display import printable
 
+_TAKES_NO_WORK: Final = frozenset(("down", "wedged", "draining"))
 LINE_EVERY_S: Final = 5.0  # how often a log file gets a line of progress
 
 
@@ -30,10 +31,11 @@ class TranslateView:
     """Shows one translation on `console`; an `Emitter`. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self._progress: Progress | None = None
         self._bar: TaskID | None = None
         self._last_line = 0.0
+        self._troubled: set[str] = set()
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -72,10 +74,22 @@ class TranslateView:
                     f"{fields['message']}: {fields.get('error', '')} ({fields.get('error_type')})", bad=True
                 )
                 self._advance(fields, data)
+            case "worker_status":
+                self._say_worker(data["worker"], data["state"], data.get("reason"))
             case "step_completed" if step != "translation":
                 self._say(f"  {step}: {fields['message']}")
             case _:
                 pass
+
+    def _say_worker(self, worker: str, state: str, reason: str | None) -> None:
+        """A worker that takes no work, when that begins and ends: else one would only see the bar stop."""
+        if state in _TAKES_NO_WORK:
+            if worker not in self._troubled:
+                self._say(f"  worker {worker} is {state}: {reason}", bad=True)
+            self._troubled.add(worker)
+        elif worker in self._troubled:
+            self._troubled.remove(worker)
+            self._say(f"  worker {worker} takes work again")
 
     def _open_bar(self, fields: dict[str, Any]) -> None:
         self._last_line = time.monotonic()
@@ -98,4 +112,4 @@ class TranslateView:
             self._say(f"  translation: {done} of {total} segments ({fields.get('progress', 0):.0f} %)")
 
     def _say(self, text: str, *, bad: bool = False) -> None:
-        self._console.print(escape(printable(text)), style="red" if bad else None, highlight=False)
+        self.console.print(escape(printable(text)), style="red" if bad else None, highlight=False)

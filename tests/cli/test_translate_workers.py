@@ -86,6 +86,7 @@ async def test_three_workers_one_killed_one_wedged_one_slow(
     killed.cut()
     ended = await command.end()
     assert ended.code == 0, ended.err
+    assert "worker killed is down: " in ended.err, "the person at the terminal is told too"
     assert (tmp_path / "out.md").read_text() == WANTED
     session = await monitor.get("/sessions/book")
     assert (session["status"], session["failed_items"], session["engine"]) == ("completed", 0, "ssh")

@@ -14,7 +14,7 @@ from tests.monitor_process import MonitorProcess
 from tests.sshd import Sshd, asked, make_key, words_program
 
 PROBE_EVERY_S = 1.0
-LINES = [f"line {n} of the keeper and his long book" for n in range(60)]
+LINES = [f"line {n} of the keeper and his long book" for n in range(40)]
 TEXT = "\n\n".join(LINES) + "\n"
 
 
@@ -59,7 +59,7 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
 ) -> None:
     """Drained in the middle of a translation, the others do the rest; undrained, it works again."""
     one, other = start_sshd(), start_sshd()
-    config = fleet_config(tmp_path, 0.4, 1, one=one, other=other)
+    config = fleet_config(tmp_path, 0.3, 1, one=one, other=other)
     async with fleet.probing_monitor(tmp_path, config) as monitor:
         command = await start(*translate(tmp_path, config, monitor, "book"))
         await until_asked(one, 3)
@@ -87,6 +87,8 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
         await until_asked(one, given + 1)
         code, err = await fleet.ended(command.process, 60)
         assert code == 0, err
+        assert "worker one is draining: drained: new disk" in err
+        assert "worker one takes work again" in err
         told = await fleet.events_of(monitor, "book")
         by = fleet.done_by(told)
         session = await monitor.get("/sessions/book")

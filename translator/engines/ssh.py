@@ -132,18 +132,16 @@ class SshEngine:
         Raises: EngineError: WORKER_LOST, which ends everything, where no worker is left.
         """
         usages: list[Usage] = []
-        losses = answers_before = 0
+        losses = 0
 
         async def work(lease: Lease, part: Segment) -> Translation:
-            nonlocal losses, answers_before
-            if losses >= MAX_LOSSES and self._answers.count == answers_before:
+            nonlocal losses
+            if losses >= MAX_LOSSES:  # and not failed for it: nobody has answered anything since
                 await self._ask_harmless(lease, usages)
             try:
                 return await self._at(lease, part, usages)
             except WorkerError as error:
-                if error.worker_is_gone:
-                    answers_before = answers_before if losses else self._answers.count
-                    losses += 1
+                losses += error.worker_is_gone
                 raise
 
         async def taken(_: object) -> None:
