@@ -15,8 +15,9 @@ from service.config_distributed import WorkerConfig
 from service.notify import notifier, receiver
 from service.notify.receiver import receivers_of
 from service.secret import Secret
+from tests import alerting
 from tests.monitor_process import MonitorProcess
-from tests.monitor_server import StartServer, config_with, event, running, until
+from tests.monitor_server import Server, StartServer, config_with, event, running, until
 from tests.push_service import PushService, push_service
 from tests.sshd import Sshd
 from translation_events.errors import ConfigError
@@ -50,6 +51,16 @@ def failing(session_id: str) -> list[dict[str, Any]]:
     ]
 
 
+async def until_counted(server: Server, outcome: str, count: int) -> None:
+    """Wait until the metrics say so: the receiver knows before the server does."""
+    wanted = f'translation_notifications_total{{outcome="{outcome}"}} {count:.1f}'
+
+    async def counted() -> bool:
+        return wanted in await server.metrics()
+
+    await alerting.until(counted, wanted, 10.0)
+
+
 async def test_an_end_is_told_to_a_webhook_and_over_ntfy(push: PushService, start: StartServer) -> None:
     """Both get the same message once, with the password of the address and the public link."""
     server = await start(
@@ -63,7 +74,7 @@ async def test_an_end_is_told_to_a_webhook_and_over_ntfy(push: PushService, star
     assert body.splitlines()[-1] == "https://m.example.org/monitor?session=book"
     assert "secret" not in body
     assert push.authorization == {"Basic YW5hOmh1c2g="}
-    assert 'translation_notifications_total{outcome="sent"} 2.0' in await server.metrics()
+    await until_counted(server, "sent", 2)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -86,6 +97,8 @@ async def test_a_worker_down_and_up_again_is_told(push: PushService, sshd: Sshd,
         port=sshd.port,
         user=sshd.account.user,
         key_file=(str(sshd.account.key),),
+        remote_dir=str(sshd.remote_dir),
+        max_capacity=4,
     )
     await start(
         telemetry=telling(push.json_url),
@@ -119,9 +132,8 @@ async def test_a_receiver_that_refuses_is_tried_again(push: PushService, start: 
     warnings = [line for line in logs if line["event"].startswith("notice not taken")]
     assert [(line["receiver"], line["why"]) for line in warnings] == [("1 (json)", "HTTP 500")]
     assert "hush" not in str(logs)
-    samples = await server.metrics()
-    assert 'translation_notifications_total{outcome="sent"} 4.0' in samples
-    assert 'translation_notifications_total{outcome="failed"} 0.0' not in samples
+    await until_counted(server, "sent", 4)
+    assert 'translation_notifications_total{outcome="failed"} 0.0' not in await server.metrics()
 
 
 @pytest.mark.usefixtures("_impatient")
