@@ -1,4 +1,4 @@
-"""A session's events as JSON, NDJSON or CSV, read page by page so that a long session needs no memory."""
+"""A session as a file: its events as JSON, NDJSON or CSV, page by page, or its report as HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from cli.monitor_client import MonitorClient
 
-FORMATS: Final = ("json", "ndjson", "csv")
+FORMATS: Final = ("json", "ndjson", "csv", "html")
 PAGE_EVENTS: Final = 1000
 # New columns are added at the end: sheets and scripts count on the order.
 COLUMNS: Final = (
@@ -40,7 +40,13 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def export(monitor: MonitorClient, session: Mapping[str, Any], form: str, output: BinaryIO) -> None:
-    """Write the events of `session`, ascending, to `output`. Raises: Unreachable, MonitorError, OSError."""
+    """Write the events of `session`, ascending, or its report to `output`.
+
+    Raises: Unreachable, MonitorError, OSError.
+    """
+    if form == "html":
+        output.write(await monitor.page(f"/sessions/{session['session_id']}/report"))
+        return
     pages = _pages(monitor, session["session_id"])
     if form == "json":
         output.write(b'{"session":' + orjson.dumps(session) + b',"events":[')

@@ -49,6 +49,17 @@ class MonitorClient:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         return await self._ask("GET", path, params=params)
 
+    async def page(self, path: str) -> bytes:
+        """The HTML at `path`. Raises: as `get` does."""
+        try:
+            async with self._session.get(self.address.url + path) as answer:
+                body = await answer.read()
+                if answer.status >= 400 or answer.content_type != "text/html":
+                    raise self._refusal(answer.status, answer.content_type, body)
+                return body
+        except (aiohttp.ClientError, TimeoutError, OSError) as err:
+            raise self._unreachable(err) from err
+
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON answer to a JSON body. Raises: as `get` does."""
         headers = {"Content-Type": "application/json"}

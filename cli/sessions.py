@@ -23,7 +23,7 @@ from translation_events.errors import ConfigError, InvalidEvent
 from translation_events.session import Status
 
 NAME: Final = "sessions"
-HELP: Final = "list sessions, show one, export its events"
+HELP: Final = "list sessions, show one, export its events or its report"
 MAX_LIMIT: Final = 1000
 
 
@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(action=_show)
 
     into = actions.add_parser(
-        "export", help="a session's events as a file", description="Writes all events the monitor still has."
+        "export",
+        help="a session's events or its report as a file",
+        description="Writes all events the monitor still has, or with --format html a report to print.",
     )
     into.add_argument("session_id", metavar="ID")
     into.add_argument("--format", choices=FORMATS, default="json", help="default: json")

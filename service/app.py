@@ -27,7 +27,7 @@ from service.alertmanager import Alertmanager
 from service.config import Config
 from service.connections import Connections, Role
 from service.eventlog.open import open_log
-from service.http import alerts, pages, publish, sessions, status, workers
+from service.http import alerts, pages, publish, report, sessions, status, workers
 from service.ingest import Ingest
 from service.lifecycle import Lifecycle
 from service.loop_lag import watch_loop
@@ -95,7 +95,7 @@ async def _assemble(
         alertmanager = Alertmanager(telemetry.alertmanager_url.reveal(), runbooks_url=telemetry.runbooks_url)
         app[keys.ALERTMANAGER] = alertmanager
         app.on_cleanup.append(lambda _: alertmanager.aclose())
-    for part in (alerts, pages, publish, sessions, status, workers):
+    for part in (alerts, pages, publish, report, sessions, status, workers):
         app.add_routes(part.routes)
     app.router.add_get("/ws", websocket)
     app.cleanup_ctx.append(server.hold_log)

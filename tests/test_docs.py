@@ -17,7 +17,7 @@ from cli.main import offered
 from cli.options import add_log_options
 from service.alert import Alert
 from service.alertmanager import Reading
-from service.http import alerts, pages, publish, sessions, status, workers
+from service.http import alerts, pages, publish, report, sessions, status, workers
 from service.problems import MEANINGS
 from service.projections.sessions import SessionProjection
 from service.projections.worker import Worker
@@ -182,7 +182,7 @@ def test_images_are_light() -> None:
 
 def test_the_protocol_names_every_route() -> None:
     """A path that can be asked for is part of the contract."""
-    for part in (alerts, pages, publish, sessions, status, workers):
+    for part in (alerts, pages, publish, report, sessions, status, workers):
         for route in part.routes:
             path = getattr(route, "path", "")
             if path == "/" or path.startswith("/static/"):

@@ -82,6 +82,19 @@ async def test_exports_hold_the_same_events(run: Run, monitor: MonitorProcess) -
     assert json.loads(rows[2]["other"]) == {"mine": {"a": 1}}
 
 
+async def test_the_report_is_the_servers(run: Run, tmp_path: Path) -> None:
+    """`--format html` writes one page that needs nothing else."""
+    file = tmp_path / "done.html"
+    assert await run("sessions", "export", "done", "--format", "html", "-o", str(file)) == (0, "", "")
+    page = file.read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    assert "Translation completed with failures" in page
+    assert "<script" not in page
+    ended = await run("sessions", "export", "nobody", "--format", "html")
+    assert (ended.code, ended.out) == (1, "")
+
+
 async def test_an_export_appears_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
     """A file is written aside and put in its place at the end."""
     file = tmp_path / "out" / "done.json"

@@ -1,0 +1,62 @@
+"""Text, numbers and times as they stand in the report: escaped, bounded, in UTC. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from html import escape
+from typing import Any, Final
+
+UNKNOWN: Final = "–"
+MAX_TEXT: Final = 2000
+# Overrides and embeddings make a line read as another one, C0 and C1 are invisible; line feeds and tabs stay.
+_DECEPTIVE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: Any, most: int = MAX_TEXT) -> str:
+    """Whatever it is, as text for HTML and for an attribute in double quotes."""
+    whole = str(text)
+    cut = whole[:most] + ("…" if len(whole) > most else "")
+    return escape(_DECEPTIVE.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", cut))
+
+
+def moment(at: float | None) -> str:
+    """Date and time in UTC."""
+    return UNKNOWN if at is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", _utc(at))
+
+
+def clock(at: float | None) -> str:
+    """The time of day in UTC."""
+    return UNKNOWN if at is None else time.strftime("%H:%M:%S", _utc(at))
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `45 s`, `2 m 13 s`, `1 h 04 m`, `3 d 2 h`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} m"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def number(value: float | None) -> str:
+    """A count with separators."""
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def dollars(value: float | None) -> str:
+    """US dollars; what costs less than a cent keeps its digits."""
+    if value is None:
+        return UNKNOWN
+    return f"${value:.2g}" if 0 < value < 0.01 else f"${value:,.2f}"
+
+
+def _utc(at: float) -> time.struct_time:
+    return time.gmtime(min(max(at, 0.0), 253_402_300_799.0))  # the year 9999, where strftime ends
