@@ -89,9 +89,9 @@ class Report:
             return "<h2>Errors</h2>\n<p>None was reported.</p>\n"
         rows = [
             (
-                ("number", str(error.seq)),
+                ("number wide", str(error.seq)),
                 ("time", clock(error.at)),
-                ("", shown(error.step or UNKNOWN, 128)),
+                ("wide", shown(error.step or UNKNOWN, 128)),
                 ("", shown(UNKNOWN if error.item is None else error.item, 128)),
                 ("bad", shown(error.error_type)),
                 ("said", shown(error.text or UNKNOWN)),
@@ -133,7 +133,7 @@ class Report:
             (
                 ("", shown(step.name, 128)),
                 ("time", clock(step.start)),
-                ("time wide", clock(step.end) if step.end is not None else "not done"),
+                ("time wide", clock(step.end) if step.end is not None else "no end was told"),
                 ("number", duration((end if step.end is None else step.end) - step.start)),
                 ("track", _bar(step, start, end)),
             )
