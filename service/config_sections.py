@@ -7,18 +7,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from service.secret import Secret
 from service.setting import Setting
+from service.web_address import WEB_ADDRESS, is_public_address, is_trace_address, is_web_address
 
 DEFAULT_PORT: Final = 8090
 _SQLITE: Final = "sqlite:///"
 _ORIGIN: Final = re.compile(r"https?://[^/\s@*]+|null")
-_WEB_ADDRESS: Final = "an address that begins with http:// or https://"
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PLANNED: Final = "Known from earlier files."
 
@@ -32,14 +31,6 @@ def _is_event_log_url(url: str) -> bool:
 
 def _are_origins(origins: tuple[str, ...]) -> bool:
     return all(_ORIGIN.fullmatch(origin) for origin in origins)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
-        return False
 
 
 def _is_address(text: str) -> bool:
@@ -90,8 +81,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
         Setting(
             help="Where people reach the monitor, for the links on traces and in notifications; without it `http://HOST:PORT`.",
             env="MONITOR_PUBLIC_URL",
-            check=lambda url: url is None or _is_web_address(url),
-            allowed="an address that begins with http:// or https://",
+            check=is_web_address,
+            allowed=WEB_ADDRESS,
         ),
     ] = None
     allowed_hosts: Annotated[
@@ -215,8 +206,8 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
             "name and a password (`https://NAME:PASSWORD@HOST`).",
             env="MONITOR_ALERTMANAGER_URL",
             is_secret=True,
-            check=_is_web_address,
-            allowed=_WEB_ADDRESS,
+            check=is_web_address,
+            allowed=WEB_ADDRESS,
         ),
     ] = None
     runbooks_url: Annotated[
@@ -225,8 +216,8 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
             help="Where this project's files can be read; put before `docs/runbooks/…` in the links of "
             "alerts. Without it the page shows the path alone.",
             env="MONITOR_ALERT_RUNBOOKS_URL",
-            check=_is_web_address,
-            allowed=_WEB_ADDRESS,
+            check=is_web_address,
+            allowed=WEB_ADDRESS,
         ),
     ] = None
     grafana_url: Annotated[
@@ -234,8 +225,8 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
         Setting(
             help="Where people reach Grafana with the dashboards: the page then links sessions there.",
             env="MONITOR_GRAFANA_URL",
-            check=lambda url: url is None or _is_web_address(url),
-            allowed=_WEB_ADDRESS,
+            check=is_public_address,
+            allowed=f"{WEB_ADDRESS} and holds no name and password",
         ),
     ] = None
     trace_url: Annotated[
@@ -244,7 +235,7 @@ class TelemetryConfig(msgspec.Struct, frozen=True):
             help="Where people see one trace, with `{trace_id}` in its place, such as "
             "`http://127.0.0.1:16686/trace/{trace_id}` for Jaeger: the page then links sessions there.",
             env="MONITOR_TRACE_URL",
-            check=lambda url: url is None or (_is_web_address(url) and "{trace_id}" in url),
+            check=is_trace_address,
             allowed="an address that begins with http:// or https:// and holds {trace_id}",
         ),
     ] = None

@@ -188,6 +188,17 @@ def test_grafana_is_told_every_address_its_data_sources_ask_for(services: dict[s
         assert services["grafana"]["environment"][name].startswith("http://"), name
 
 
+def test_the_page_and_grafana_lead_to_each_other(services: dict[str, Any]) -> None:
+    """Each is told the address at which the other is published, for a browser outside."""
+    for one, variable, other in (
+        ("service", "MONITOR_GRAFANA_URL", "grafana"),
+        ("grafana", "MONITOR_URL", "service"),
+    ):
+        (port,) = services[other]["ports"]
+        address = f"http://{port['host_ip']}:{port['published']}"
+        assert services[one]["environment"][variable] == address
+
+
 def test_traces_lead_from_the_monitor_through_the_collector_to_tempo(services: dict[str, Any]) -> None:
     """Each address names the next part, and a port that it listens on."""
     collector = yaml.safe_load((ROOT / "deploy/otel-collector/config.yaml").read_text())

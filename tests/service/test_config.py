@@ -439,3 +439,38 @@ def test_standard_telemetry_variables_are_taken_as_they_are(tmp_path: Path) -> N
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317",
         "OTEL_SERVICE_NAME": "m",
     }
+
+
+@pytest.mark.parametrize(
+    ("variable", "key", "right", "wrong"),
+    [
+        (
+            "MONITOR_GRAFANA_URL",
+            "grafana_url",
+            "https://grafana.example.org/sub",
+            ("javascript:alert(1)", "grafana:3000", "https://me:secret@grafana.example.org"),
+        ),
+        (
+            "MONITOR_TRACE_URL",
+            "trace_url",
+            "http://127.0.0.1:16686/trace/{trace_id}",
+            ("javascript:alert('{trace_id}')", "http://127.0.0.1:16686/trace/"),
+        ),
+    ],
+)
+def test_addresses_that_the_page_links_to_are_web_addresses(
+    tmp_path: Path, variable: str, key: str, right: str, wrong: tuple[str, ...]
+) -> None:
+    """Whoever looks at the page is told them: Grafana's has no password in it."""
+    assert getattr(load(tmp_path, environ={variable: right}).telemetry, key) == right
+    for address in wrong:
+        with pytest.raises(ConfigError, match=variable):
+            load(tmp_path, environ={variable: address})
+
+
+def test_the_monitors_own_address_is_a_web_address(tmp_path: Path) -> None:
+    """`server.public_url` is what links on traces and in notifications begin with."""
+    url = "https://monitor.example.org"
+    assert load(tmp_path, environ={"MONITOR_PUBLIC_URL": url}).server.public_url == url
+    with pytest.raises(ConfigError, match="MONITOR_PUBLIC_URL"):
+        load(tmp_path, environ={"MONITOR_PUBLIC_URL": "monitor.example.org"})
