@@ -16,7 +16,7 @@ import pytest
 from tests import fleet
 from tests.alerting import Server, prometheus, until
 from tests.cli.conftest import Start
-from tests.llama import running_llama
+from tests.llama import Llama, running_llama
 from tests.monitor_process import MonitorProcess
 from tests.otlp_receiver import Received, attributes_of, free_port
 from tests.parts import need
@@ -133,7 +133,7 @@ async def test_one_worker_killed_mid_line_one_wedged_one_slow(
                 )
                 await until_all_have_worked(monitor)
 
-                async def in_the_middle(llama: Any) -> bool:
+                async def in_the_middle(llama: Llama) -> bool:
                     return any(n > 0 for n in await asyncio.to_thread(llama.tokens_of_open_answers))
 
                 await until(lambda: in_the_middle(wedged), "the worker to hang is in the middle of a line")
