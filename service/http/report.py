@@ -20,13 +20,13 @@ from translation_events.version import __version__
 
 routes = web.RouteTableDef()
 
-MAX_EVENTS: Final = 20_000  # 0.3 s of folding, in slices; what a curve shows does not grow with more
-SLICE_EVENTS: Final = 256
+MAX_EVENTS: Final = 5_000  # 60 ms of folding, in slices; a curve does not show more with more
+SLICE_EVENTS: Final = 64
 
 
 @routes.get("/sessions/{session_id}/report")
 async def report(request: web.Request) -> web.Response:
-    """The report; made of the newest 20,000 events that are kept."""
+    """The report; made of the newest 5,000 events that are kept."""
     lag = await settled(request)
     app, now = request.app, time.time()
     session_id = request.match_info["session_id"]

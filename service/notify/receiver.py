@@ -36,32 +36,35 @@ class Receiver:
         scheme = address.reveal().partition(":")[0].lower()
         self.name = f"{number} ({scheme})"
         self._target = target
-        self._busy = False
+        self._flight: tuple[str, asyncio.Future[str | None]] | None = None
 
     async def tell(self, one: Notice) -> str | None:
-        """Send one notice; None once the receiver has it, else why not, in a few words. At most 20 s."""
-        if self._busy:
-            return "the try before is still under way"
+        """Send one notice; None once the receiver has it, else why not, in a few words. At most 20 s.
+
+        A try that takes longer is waited for by the next one for the same notice: only one is under way.
+        """
+        key, landed = self._flight or self._depart(one)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                problem = await asyncio.shield(landed)
+        except TimeoutError:
+            return f"no answer within {TIMEOUT_S:g} s"
+        self._flight = None
+        return problem if key == one.key else "it was still busy with another notice"
+
+    def _depart(self, one: Notice) -> tuple[str, asyncio.Future[str | None]]:
+        """Begin to send in a thread of its own."""
         loop = asyncio.get_running_loop()
         landed: asyncio.Future[str | None] = loop.create_future()
-        self._busy = True
-
-        def land(problem: str | None) -> None:
-            self._busy = False
-            if not landed.done():
-                landed.set_result(problem)
 
         def call() -> None:
             problem = self._call(one)
             with suppress(RuntimeError):  # the loop is gone, and the process about to be
-                loop.call_soon_threadsafe(land, problem)
+                loop.call_soon_threadsafe(landed.set_result, problem)
 
         threading.Thread(target=call, name=f"notify {self.name}", daemon=True).start()
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await landed
-        except TimeoutError:
-            return f"no answer within {TIMEOUT_S:g} s"
+        self._flight = one.key, landed
+        return self._flight
 
     def _call(self, one: Notice) -> str | None:
         # Of what Apprise says only an HTTP status is let through: the rest may quote the address.

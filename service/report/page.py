@@ -203,7 +203,7 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Cells]) -> str:
 
 def _table_parts(caption: str, heads: Sequence[str], rows: Sequence[Cells]) -> Iterator[str]:
     classes = [name for name, _ in rows[0]] if rows else [""] * len(heads)
-    yield f"<table><caption>{caption}</caption><thead><tr>"
+    yield f'<div class="frame"><table><caption>{caption}</caption><thead><tr>'
     for head, name in zip(heads, classes, strict=True):
         # A heading is written like its column, but never as an error.
         plain = "" if name in ("bad", "said") else name
@@ -214,7 +214,7 @@ def _table_parts(caption: str, heads: Sequence[str], rows: Sequence[Cells]) -> I
         for name, cell in row:
             yield f'<td class="{name}">{cell}</td>' if name else f"<td>{cell}</td>"
         yield "</tr>\n"
-    yield "</tbody></table>\n"
+    yield "</tbody></table></div>\n"
 
 
 def _bar(step: Step, start: float, end: float) -> str:

@@ -210,6 +210,24 @@ async def test_a_receiver_that_hangs_holds_up_neither_events_nor_the_end(
     assert time.monotonic() - began < 2.0
 
 
+@pytest.mark.usefixtures("_impatient")
+async def test_a_slow_receiver_is_told_once(
+    push: PushService, start: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that answers after our patience has ended has taken the notice, and does not get it again."""
+    monkeypatch.setattr(receiver, "TIMEOUT_S", 0.3)
+    push.delay_s = 1.0
+    server = await start(telemetry=telling(push.json_url))
+    await server.post(failing("slow"))
+    await until_counted(server, "sent", 1)
+    assert 'translation_notifications_total{outcome="failed"} 0.0' not in await server.metrics()
+    push.delay_s = 0.0
+    await server.post(failing("next"))
+    await until_counted(server, "sent", 2)
+    assert push.titles == ["Translation failed: slow", "Translation failed: next"]
+    assert push.tries == 2
+
+
 def test_an_address_nobody_knows_stops_the_start() -> None:
     """By its number and kind, never the address."""
     with pytest.raises(ConfigError, match=r"address 1 \(pigeon://…\)") as caught:
