@@ -11,11 +11,13 @@ from msgspec import Meta
 from service.config_sources import Sources, checked_keys
 from service.secret import Secret
 from service.setting import Setting, settings_of
+from sshworker.template import PLACEHOLDERS, is_template
 from translation_events.errors import ConfigError
 
 DEFAULT_WORKER: Final = "default"
 _SECRET_WORDS: Final = ("key", "secret", "password", "token")
 
+_NAMES: Final = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 _Places = Annotated[int, Meta(ge=1, le=10_000)]
 
 
@@ -42,16 +44,16 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Setting(
             help="A program that reads text and prints its translation, and its arguments.",
             env="SSH_WORKER_ENGINE_COMMAND",
-            allowed="a command such as apertium -u {source_long}-{target_long}",
+            allowed=f"a command such as apertium -u {{source_long}}-{{target_long}}; it may hold {_NAMES}",
         ),
     ] = None
     model: Annotated[str | None, Setting(help="The model to ask for.", env="SSH_WORKER_ENGINE_MODEL")] = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether it says what its kind needs: an http(s) URL, or a command."""
+        """Whether it says what its kind needs: an http(s) URL, or a command whose `{name}`s are known."""
         if self.kind == "command":
-            return bool(self.command and self.command.strip()) and self.url is None
+            return self.command is not None and is_template(self.command) and self.url is None
         return bool(self.url and self.url.startswith(("http://", "https://"))) and self.command is None
 
 
@@ -103,7 +105,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
             help="What translates there; without it the worker is only watched.",
             check=lambda engine: engine is None or engine.is_complete,
             allowed='{"kind": "openai", "url": "http://127.0.0.1:8080/v1", "model": …} or '
-            '{"kind": "command", "command": "apertium -u {source_long}-{target_long}"}',
+            '{"kind": "command", "command": "apertium -u {source_long}-{target_long}"}; a command begins '
+            f"with a program and may hold {_NAMES}",
         ),
     ] = None
     max_capacity: Annotated[
@@ -218,8 +221,8 @@ def _engine_given(environ: Mapping[str, str], in_file: Any) -> Any:
         names = ", ".join(known.setting.env or "" for known in settings if known.key in said)
         raise ConfigError(
             f"What is set ({names}) makes no engine; allowed: SSH_WORKER_ENGINE_URL with an http(s) URL "
-            "(kind openai) or SSH_WORKER_ENGINE_COMMAND with a command (kind command), one of the two; "
-            "SSH_WORKER_ENGINE_MODEL with either."
+            "(kind openai) or SSH_WORKER_ENGINE_COMMAND with a command (kind command; it begins with a "
+            f"program and may hold {_NAMES}), one of the two; SSH_WORKER_ENGINE_MODEL with either."
         )
     return engine
 

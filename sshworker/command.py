@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shlex
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -20,10 +18,10 @@ from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
 from sshworker.output import Output, Tail
 from sshworker.spec import WorkerSpec
+from sshworker.template import fill, program_of
 from sshworker.wrapper import Request, complaint, new_id, request, tells_disk_full
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 # A shell says 128 + N for a program ended by signal N.
 _SIGNALS: Final = {1: "HUP", 2: "INT", 6: "ABRT", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
 # What a user can do about the wrapper's complaint, by its exit status; `{base}` is the folder it works in.
@@ -43,34 +41,11 @@ class Result:
     duration_s: float
 
 
-def fill(template: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    """The words of `template`, each `{name}` filled in; a value stays inside its word, whatever it holds.
-
-    Words are separated and quoted as in a shell, but nothing else is a shell's: no pipes, no variables.
-
-    Raises: ValueError: bad quoting, an unknown `{name}`, no program, or a value that would become an option.
-    """
-    words = []
-    for pattern in shlex.split(template):
-        unknown = [name for name in _PLACEHOLDER.findall(pattern) if name not in values]
-        if unknown:
-            raise ValueError(f"the command template knows no {{{unknown[0]}}}")
-        word = _PLACEHOLDER.sub(lambda found: values[found[1]], pattern)
-        if "\0" in word:
-            raise ValueError("a word of a command cannot hold a NUL")
-        if word.startswith("-") and not pattern.startswith("-"):
-            raise ValueError(f"the value of {pattern} would be taken for an option")
-        words.append(word)
-    if not words or not words[0] or words[0].startswith("-") or _PLACEHOLDER.search(shlex.split(template)[0]):
-        raise ValueError("a command template begins with a program")
-    return tuple(words)
-
-
 def allowed_programs(spec: WorkerSpec) -> frozenset[str]:
     """The programs that may be run on this worker: its engine's own, and those its config allows besides."""
     programs = set(spec.allow)
     if spec.engine is not None and spec.engine.command is not None:
-        programs.add(shlex.split(spec.engine.command)[0])
+        programs.add(program_of(spec.engine.command))
     return frozenset(programs)
 
 

@@ -44,6 +44,7 @@ class HostKeyCheck(asyncssh.SSHClient):
         self.is_lost = False
         self._spec = spec
         self._nobody = nobody
+        self._asked = False
         self._fingerprint: str | None = None
         self._pinned: asyncssh.SSHKey | None = None
         self._hosts: asyncssh.SSHKnownHosts | None = None
@@ -71,6 +72,7 @@ class HostKeyCheck(asyncssh.SSHClient):
 
     def known_hosts(self, host: str, addr: str, port: int | None) -> _Matched:
         """The keys, authorities and revoked keys of this host, as asyncssh asks for them."""
+        self._asked = True
         self.host = host
         self.port = port or 22
         if self._pinned is not None:
@@ -99,6 +101,13 @@ class HostKeyCheck(asyncssh.SSHClient):
 
     def refusal(self, reason: str) -> WorkerError:
         """The error for a host that was not believed; its sentence says which case it is and what to do."""
+        if self._spec.ssh_config and not self._asked:
+            # A ProxyJump is asyncssh's affair: it goes by ~/.ssh/known_hosts, and never shows us the key.
+            words = (
+                f"the host key of the jump host that ~/.ssh/config names for {self.host} (ProxyJump) is not "
+                "the one in ~/.ssh/known_hosts: compare it and trust it with `ssh`, or name it with `jump`"
+            )
+            return WorkerError(Failure.HOST_KEY, words, worker=self._spec.id)
         where = f"{self.host}:{self.port}"
         shown = "a key of another type"
         if self.presented is not None:

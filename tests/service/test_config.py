@@ -327,6 +327,9 @@ def test_ssh_variables_that_make_no_engine_are_told(tmp_path: Path) -> None:
         {url: "http://gpu1:8080/v1", command: "apertium"},
         {url: "http://gpu1:8080/v1", "SSH_WORKER_ENGINE_KIND": "command"},
         {command: "apertium", "SSH_WORKER_ENGINE_KIND": "ollama"},
+        {command: "apertium {from}"},
+        {command: "{source} x"},
+        {command: "tr 'a"},
     ):
         with pytest.raises(ConfigError, match=r"makes no engine; allowed: SSH_WORKER_ENGINE_URL") as caught:
             load(tmp_path, environ={"SSH_WORKER_HOST": "gpu1", **environ})

@@ -373,6 +373,24 @@ async def test_aliases_of_the_ssh_config_are_used_on_request_only(sshd: Sshd, ho
     assert error.failure is Failure.UNREACHABLE
 
 
+async def test_an_unknown_jump_host_of_the_ssh_config_is_told(start_sshd: Start, home: Path) -> None:
+    """A ProxyJump is checked too; the sentence is of the jump host, and `trust` does not ask for itself."""
+    jump, sshd = start_sshd(), start_sshd()
+    account = jump.account
+    (home / ".ssh" / "config").write_text(
+        f"Host gpu\n HostName 127.0.0.1\n Port {sshd.port}\n ProxyJump hop\n"
+        f"Host hop\n HostName 127.0.0.1\n Port {jump.port}\n"
+        f"Host *\n User {account.user}\n IdentityFile {account.key}\n"
+    )
+    spec = sshd.spec(host="gpu", port=22, user=None, key_files=(), ssh_config=True)
+    error = await refusal(spec)
+    assert error.failure is Failure.HOST_KEY
+    assert "the jump host that ~/.ssh/config names for gpu" in error.detail
+    (home / ".ssh" / "known_hosts").write_text(jump.known_hosts.read_text())
+    async with Connection(spec) as connection:
+        assert await upper(connection) == "A\n"
+
+
 async def test_a_jump_host_is_gone_through_and_checked(start_sshd: Start) -> None:
     """Each hop's host key counts; each hop's failure names it."""
     jump, sshd = start_sshd(), start_sshd()
