@@ -208,7 +208,7 @@ def _graph(
                      f'<text x="{min(x(at), width - 30):.0f}" y="{height}">'
                      f"{time.strftime('%H:%M', time.localtime(at))}</text>")  # fmt: skip
     parts += [f'<path d="M{x(m.at):.1f} 0V{height - BOTTOM}" stroke="{NAMED[m.color]}" stroke-opacity=".35" '
-              'stroke-dasharray="2"/>' for m in marks]  # fmt: skip
+              f'stroke-dasharray="2"><title>{escape(m.name)}</title></path>' for m in marks]  # fmt: skip
     parts += [f'<path d="M{LEFT} {y(step["value"]):.1f}H{width}" stroke="{NAMED[step["color"]]}" '
               'stroke-dasharray="6 4"/>'
               for step in (defaults.get("thresholds") or {}).get("steps", ())
