@@ -25,8 +25,8 @@ NAME: Final = "doctor"
 HELP: Final = "look for faults and say what to do"
 DESCRIPTION: Final = (
     "Looks at the configuration, the server, the event log, the disk, the keys (only whether they are "
-    "set), engines, the OTLP endpoint, Alertmanager and the publishers' spool. Changes nothing. The exit "
-    "code is 1 if something is broken."
+    "set), engines, the OTLP endpoint, Alertmanager, whom to tell and the publishers' spool. Changes "
+    "nothing. The exit code is 1 if something is broken."
 )
 _MARKS: Final = {State.FINE: ("✓", "green"), State.WARNING: ("!", "yellow"), State.BROKEN: ("✗", "red")}
 

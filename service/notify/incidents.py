@@ -82,9 +82,9 @@ class Incidents:
                 if worker.id not in down and now - since >= self._worker_down_for_s:
                     down[worker.id] = since
                     yield notice.worker_down(worker.id, worker.state, worker.reason, since, self._monitor_url)
-            elif worker.state in _UP:
-                self._unwell.pop(worker.id, None)
-                if worker.id in down:
-                    yield notice.worker_up(worker.id, down.pop(worker.id), now, self._monitor_url)
+                continue
+            self._unwell.pop(worker.id, None)
+            if worker.state in _UP and worker.id in down:
+                yield notice.worker_up(worker.id, down.pop(worker.id), now, self._monitor_url)
         for gone in down.keys() - seen:
             del down[gone]

@@ -36,7 +36,10 @@ MAX_BACKOFF_S: Final = 300.0
 
 
 class State(msgspec.Struct):
-    """What outlives the process: events up to `cursor` are dealt with; `waiting` goes by receiver."""
+    """What outlives the process.
+
+    Events up to `cursor` are dealt with; `waiting` goes by the receivers' order in the configuration.
+    """
 
     cursor: int
     open: Open

@@ -136,7 +136,10 @@ def test_a_worker_is_told_down_after_two_probes_and_up_once() -> None:
     incidents = Incidents(URL, worker_down_for_s=60.0)
     assert workers(incidents, 100.0, "down", 100.0) == []
     assert workers(incidents, 130.0, "up", 130.0) == []
+    assert workers(incidents, 131.0, "down", 131.0) == []
+    assert workers(incidents, 140.0, "draining", 140.0) == []
     assert workers(incidents, 160.0, "down", 160.0) == []
+    assert workers(incidents, 200.0, "down", 160.0) == []
     down = ["Worker down: gpu-1: Since 00:02:40 UTC: no answer"]
     assert workers(incidents, 220.0, "down", 160.0) == down
     assert workers(incidents, 250.0, "down", 160.0) == []
