@@ -1,10 +1,10 @@
 // Ended sessions, newest first, a page at a time; only the first page follows what ends meanwhile.
 import { read } from "./api.js";
-import { byId, element, setText } from "./element.js";
+import { byId, element, setAttribute, setText } from "./element.js";
 import { itemsText } from "./session_card.js";
 import { ENDED, statusBadge, statusLabel } from "./status.js";
 import { short } from "./text.js";
-import { dayTime, dollars, duration, exact, UNKNOWN, utc } from "./units.js";
+import { counted, dayTime, dollars, duration, exact, UNKNOWN, utc } from "./units.js";
 
 const ROWS = 20;
 const TYPING_MS = 250;
@@ -31,7 +31,28 @@ function rowOf(session) {
   );
 }
 
+const ORDERS = [
+  ["", "Newest first"],
+  ["ended", "Oldest first"],
+  ["-took", "Longest first"],
+  ["-errors", "Most errors"],
+  ["-cost", "Dearest first"],
+  ["-items", "Most items"],
+  ["session", "By name"],
+  ["status", "By status"],
+];
+
+/** The next order of a column: one way round, the other, and the newest first again. */
+function turned(order, name) {
+  if (name === "ended") return order === name ? "" : name; // the newest first is the other way round
+  const turns = name === "session" || name === "status" ? [name, `-${name}`] : [`-${name}`, name];
+  return order === turns[0] ? turns[1] : order === turns[1] ? "" : turns[0];
+}
+
 export class History {
+  #order = "";
+  #choice = byId("history-sort");
+  #heads = [...document.querySelectorAll("#history thead [data-sort]")];
   #rows = byId("history-rows");
   #note = byId("history-note");
   #empty = byId("history-empty");
@@ -52,8 +73,26 @@ export class History {
       clearTimeout(typing);
       typing = setTimeout(() => this.#go([null]), TYPING_MS);
     });
+    for (const head of this.#heads) {
+      const button = element("button", { type: "button", text: head.textContent });
+      head.replaceChildren(button);
+      button.addEventListener("click", () => {
+        this.#sort(turned(this.#order, head.dataset.sort));
+      });
+    }
+    this.#choice.addEventListener("input", (chosen) => {
+      chosen.stopPropagation();
+      this.#sort(this.#choice.value);
+    });
+    this.#choice.append(...ORDERS.map(([value, text]) => element("option", { value, text })));
     byId("history-older").addEventListener("click", () => this.#go([...this.#before, this.#next]));
     byId("history-newer").addEventListener("click", () => this.#go(this.#before.slice(0, -1)));
+  }
+
+  #sort(order) {
+    this.#order = order;
+    this.#choice.value = order; // none of its options where it has no such order
+    this.#go([null]);
   }
 
   /** Read the first page again; an older one that someone is reading stays. Throws ReadError. */
@@ -73,24 +112,30 @@ export class History {
     const asked = ++this.#asked;
     const { body } = await read("/sessions/history", {
       limit: ROWS,
-      before: before[before.length - 1],
+      [this.#order === "" ? "before" : "offset"]: before[before.length - 1],
+      sort: this.#order,
       status: byId("history-status").value,
       q: byId("history-q").value.trim(),
     });
     if (asked !== this.#asked) return; // a later question has been put meanwhile
     this.#before = before;
-    this.#next = body.next_before ?? null;
-    this.#show(body.sessions);
+    this.#next = (this.#order === "" ? body.next_before : body.next_offset) ?? null;
+    this.#show(body.sessions, body.total);
   }
 
-  #show(sessions) {
+  #show(sessions, total) {
     const shown = JSON.stringify(sessions);
     if (shown !== this.#shown) {
       this.#shown = shown;
       this.#rows.replaceChildren(...sessions.map(rowOf));
     }
     const page = this.#before.length;
-    setText(this.#note, "");
+    setText(this.#note, total > 0 ? counted(total, "session") : "");
+    for (const head of this.#heads) {
+      const [ascending, descending] = [this.#order === head.dataset.sort, this.#order === `-${head.dataset.sort}`];
+      const newest = this.#order === "" && head.dataset.sort === "ended";
+      setAttribute(head, "aria-sort", ascending ? "ascending" : descending || newest ? "descending" : null);
+    }
     setText(byId("history-page"), `Page ${page}`);
     byId("history-newer").disabled = page === 1;
     byId("history-older").disabled = this.#next === null;

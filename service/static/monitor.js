@@ -192,6 +192,7 @@ navigator.serviceWorker?.register("/service-worker.js").catch(() => {});
 setInterval(() => {
   connection.tick();
   throughput.tick();
+  workers.tick();
   if (connection.live) {
     sessions.tick();
     room?.tick();

@@ -1,10 +1,13 @@
 // One session as a card: changed in place, so that nothing jumps and the focus stays where it is.
+import { serverNow } from "./clock.js";
 import { element, setAttribute, setText } from "./element.js";
 import { hasEnded, showStatus, statusBadge, statusLabel } from "./status.js";
 import { plain, short } from "./text.js";
-import { count, counted, dayTime, dollars, duration, elapsed, exact, percent, range, UNKNOWN, utc } from "./units.js";
+import { TokenSpeed } from "./token_speed.js";
+import { count, counted, dayTime, dollars, duration, elapsed, exact, percent, range, rate, UNKNOWN, utc } from "./units.js";
 
 const MESSAGE = 300;
+const FACTS = ["Items", "Elapsed", "Left", "Tokens", "Tokens / s", "Cost", "Engine", "Worker", "Errors"];
 
 /** "7 of 120" or, where the total is not known, "7". */
 export function itemsText(session) {
@@ -17,15 +20,6 @@ function engineText({ engine, model }) {
   return [engine, model].filter(Boolean).map((name) => short(name, 48)).join(" · ") || UNKNOWN;
 }
 
-/** Tokens and what they cost, as far as the producer told. */
-function usageText(usage) {
-  if (!usage?.requests) return UNKNOWN;
-  const tokens = usage.input_tokens + usage.output_tokens;
-  const parts = [tokens > 0 ? `${count(tokens)} tok` : counted(usage.requests, "request")];
-  if (usage.cost_usd > 0) parts.push(dollars(usage.cost_usd));
-  return parts.join(" · ");
-}
-
 function usageTitle(usage) {
   if (!usage?.requests) return null;
   const { requests, failed_requests: failed, input_tokens: input, output_tokens: output, cache_hits: hits } = usage;
@@ -35,6 +29,8 @@ function usageTitle(usage) {
 export class SessionCard {
   #session = null;
   #readAt = 0;
+  #past = false;
+  #speed = new TokenSpeed();
   #badge = statusBadge(null);
   #percent = element("span", { class: "percent" });
   #fill = element("div", { class: "fill" });
@@ -50,10 +46,11 @@ export class SessionCard {
   #factList = element("dl", { class: "facts" });
 
   constructor() {
-    for (const name of ["Items", "Elapsed", "Left", "Usage", "Engine", "Worker"]) {
-      const value = element("dd");
-      this.#facts.set(name, { value, label: element("dt", { text: name }) });
-      this.#factList.append(element("div", { "data-fact": name.toLowerCase() }, this.#facts.get(name).label, value));
+    for (const name of FACTS) {
+      const [label, value] = [element("dt", { text: name }), element("dd")];
+      const node = element("div", { "data-fact": name.toLowerCase() }, label, value);
+      this.#facts.set(name, { label, value, node });
+      this.#factList.append(node);
     }
     this.#errors.append(this.#errorLine, this.#errorText);
     this.node = element(
@@ -67,9 +64,10 @@ export class SessionCard {
     );
   }
 
-  /** `readAt` is performance.now() of the moment the server said so. */
-  show(session, readAt) {
+  /** `readAt` is performance.now() of the moment the server said so; what is `past` stands still. */
+  show(session, readAt, { past = false } = {}) {
     this.#session = session;
+    this.#past = past;
     this.#readAt = readAt;
     setAttribute(this.node, "data-session", session.session_id);
     setAttribute(this.node, "data-status", session.status);
@@ -88,18 +86,13 @@ export class SessionCard {
     this.tick(readAt);
   }
 
-  /** Stand still: what is shown is the past. */
-  hold() {
-    if (!hasEnded(this.#session.status)) this.#fact("Elapsed", elapsed(this.#session.duration_s));
-    this.#session = null;
-  }
-
   /** Let the time go on from what the server said; an ended session stands still. */
   tick(now) {
     const session = this.#session;
     if (session === null) return;
     if (hasEnded(session.status)) this.#fact("Elapsed", duration(session.duration_s));
-    else if (session.duration_s !== null) this.#fact("Elapsed", elapsed(session.duration_s + (now - this.#readAt) / 1000));
+    else this.#fact("Elapsed", elapsed(session.duration_s === null ? null : session.duration_s + (this.#past ? 0 : (now - this.#readAt) / 1000)));
+    if (session.status === "stalled" && !this.#past) this.#fact("Left", elapsed(serverNow() - session.updated_at), utc(session.updated_at));
   }
 
   #showProgress(session) {
@@ -119,14 +112,27 @@ export class SessionCard {
     const ended = hasEnded(session.status);
     this.#fact("Items", itemsText(session), session.failed_items > 0 ? `${counted(session.failed_items, "item")} failed` : null);
     setText(this.#facts.get("Elapsed").label, ended ? "Took" : "Elapsed");
-    setText(this.#facts.get("Left").label, ended ? "Ended" : "Left");
+    setText(this.#facts.get("Left").label, ended ? "Ended" : session.status === "stalled" && !this.#past ? "Silent for" : "Left");
     if (ended) this.#fact("Left", dayTime(session.ended_at), utc(session.ended_at));
     else this.#fact("Left", session.status === "running" && session.eta_s ? range(session.eta_s.low, session.eta_s.high) : UNKNOWN);
     this.#fact("Engine", engineText(session), engineText(session));
     const workers = (session.workers ?? []).map((worker) => short(worker, 64));
     const others = workers.length > 1 ? ` +${workers.length - 1}` : "";
     this.#fact("Worker", workers.length ? `${workers[workers.length - 1]}${others}` : UNKNOWN, workers.join(", "));
-    this.#fact("Usage", usageText(session.usage), usageTitle(session.usage));
+    this.#fact("Errors", exact(session.errors));
+    this.#facts.get("Errors").value.classList.toggle("wrong", session.errors > 0);
+    this.#showUsage(session);
+  }
+
+  /** Without a word about usage there is no row of it. */
+  #showUsage(session) {
+    const usage = session.usage?.requests ? session.usage : null;
+    for (const name of ["Tokens", "Tokens / s", "Cost"]) this.#facts.get(name).node.hidden = usage === null;
+    if (usage === null) return;
+    const { speed, over } = this.#speed.of(session, this.#past ? null : this.#readAt);
+    this.#fact("Tokens", count(usage.input_tokens + usage.output_tokens), usageTitle(usage));
+    this.#fact("Tokens / s", rate(speed), `output tokens, ${over}`);
+    this.#fact("Cost", dollars(usage.cost_usd));
   }
 
   #fact(name, text, title = null) {

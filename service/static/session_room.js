@@ -149,8 +149,7 @@ export class SessionRoom {
     const since = unsure ? `, counted since ${clockTime(this.#tape.timeOf(this.#tape.gaps.at(-1).index))}` : "";
     setText(byId("session-then-title"), `As it was at ${clockTime(time)}${since}`);
     if (!this.#card.node.isConnected) this.#past.append(this.#card.node);
-    this.#card.show(view, performance.now());
-    this.#card.hold();
+    this.#card.show(view, performance.now(), { past: true });
     this.#usage.show(view);
     this.#event = found.event;
     this.#scrubber.say(found.event);

@@ -1,8 +1,9 @@
 // Workers as the server knows them, and what the events of this page have named since the last reading.
 import { read } from "./api.js";
-import { byId, element, setText } from "./element.js";
+import { byId, drawing, element, setAttribute, setText } from "./element.js";
 import { short } from "./text.js";
-import { clockTime, counted, exact, UNKNOWN, utc } from "./units.js";
+import { clockTime, counted, dayTime, exact, rate, UNKNOWN, utc } from "./units.js";
+import { WorkerRates } from "./worker_rates.js";
 
 const ROWS = 100;
 const NAMED_AT_MOST = 200;
@@ -39,19 +40,47 @@ function rowOf(worker) {
       fact("Errors", exact(worker.errors ?? null)),
       fact("Last seen", clockTime(worker.last_seen), utc(worker.last_seen)),
       fact("Last probe", clockTime(worker.last_probe), utc(worker.last_probe)),
+      fact("Probe found", worker.probe_result ? short(worker.probe_result, 48).replaceAll("_", " ") : UNKNOWN, worker.probe_reason ? short(worker.probe_reason, 300) : null),
+      fact("Since", worker.since ? dayTime(worker.since) : UNKNOWN, utc(worker.since)),
     ),
   );
 }
 
+const SPARK_HEIGHT = 20;
+const UNITS = { tokens: "tokens out / s", items: "lines / s" };
+
+/** The last two minutes of a worker as a small curve with its rate; nothing where its events told nothing. */
+class Spark {
+  #rate = element("b");
+  #curve = drawing("", { className: "curve", viewBox: `0 0 29 ${SPARK_HEIGHT}` });
+  node = element("div", { class: "spark", hidden: true }, this.#curve, this.#rate);
+
+  constructor() {
+    this.#curve.setAttribute("preserveAspectRatio", "none");
+  }
+
+  show(rates) {
+    this.node.hidden = rates === null;
+    if (rates === null) return;
+    const most = Math.max(...rates.values);
+    const points = rates.values.map((value, x) => `${x} ${(SPARK_HEIGHT - 1 - (value / most) * (SPARK_HEIGHT - 3)).toFixed(1)}`);
+    setAttribute(this.#curve.firstChild, "d", `M0 ${SPARK_HEIGHT}L${points.join("L")}L${rates.values.length - 1} ${SPARK_HEIGHT}Z`);
+    setText(this.#rate, `${rate(rates.rate)} ${UNITS[rates.unit]}`);
+  }
+}
+
 export class Workers {
+  #panel = byId("workers");
   #body = byId("workers-body");
   #note = byId("workers-note");
   #named = new Map();
   #known = [];
   #rows = new Map();
+  #rates = new WorkerRates();
 
   /** Note the worker of an event; true if there is one, so that the server is asked again. */
   add(event) {
+    this.#rates.add(event);
     const worker = workerOf(event);
     if (worker === null) return false;
     if (this.#named.size >= NAMED_AT_MOST) this.#named.delete(this.#named.keys().next().value);
@@ -70,6 +99,13 @@ export class Workers {
 
   clear() {
     this.#named.clear();
+    this.#rates.clear();
+  }
+
+  /** Let the curves go on; a closed panel draws none. */
+  tick() {
+    if (!this.#panel.open) return;
+    for (const row of this.#rows.values()) row.spark.show(this.#rates.of(row.worker));
   }
 
   /** The workers as the server last told them. */
@@ -109,6 +145,10 @@ export class Workers {
   #row(worker) {
     const said = JSON.stringify(worker);
     const row = this.#rows.get(worker.id);
-    return row?.said === said ? row : { id: worker.id, said, node: rowOf(worker) };
+    if (row?.said === said) return row;
+    const spark = row?.spark ?? new Spark();
+    const node = rowOf(worker);
+    node.append(spark.node);
+    return { id: worker.id, said, worker, node, spark };
   }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,7 +60,9 @@ async def test_an_event_published_over_a_websocket_appears_in_log_and_session(
     await expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "31")
     await expect(card.locator(".badge")).to_have_text("Running")
     await expect(card.locator("[data-fact=items] dd")).to_have_text("37 of 120")
-    await expect(card.locator("[data-fact=usage] dd")).to_contain_text("1,200 tok")
+    await expect(card.locator("[data-fact=tokens] dd")).to_have_text("1,200")
+    await expect(card.locator("[data-fact=cost] dd")).to_have_text("$0.02")
+    await expect(card.locator("[data-fact=errors] dd")).to_have_text("0")
     await expect(card.locator("[data-fact=worker] dd")).to_contain_text("gpu.lab")
     await expect(page.locator("[data-count=active] b")).to_have_text("1")
     await page.locator("#workers > summary").click()
@@ -157,6 +160,8 @@ async def test_statuses_differ_by_word_and_by_colour_and_none_is_invented(
         await expect(badge).to_have_text(word, timeout=20_000)
         tones.add(await badge.evaluate("badge => getComputedStyle(badge).color"))
     assert len(tones) == len(expected)
+    quiet = page.locator('.card[data-session="quiet"] [data-fact=left]')
+    await expect(quiet).to_contain_text("Silent for")
     await publish(server, progress(9, 9, "full", progress=100))
     full = page.locator('.card[data-session="full"]')
     await expect(full.locator(".percent")).to_have_text("100 %")
@@ -294,6 +299,56 @@ async def test_history_pages_back_and_forth_and_can_be_searched(server: Server, 
     await page.locator("#history-status").select_option("completed_with_failures")
     await expect(page.locator("#history-rows tr")).to_have_count(5)
     await expect(page.locator("#history-rows .badge").first).to_have_text("Completed with failures")
+
+
+async def test_the_history_can_be_sorted_by_its_heads(server: Server, open_page: OpenPage) -> None:
+    """History: a head sorts by its figure, once one way round, once the other, then newest first again."""
+    for name, errors in (("calm", 0), ("wild", 3), ("fair", 1)):
+        wrong = [event(name, "translation_error", error="no")] * errors
+        await publish(server, *wrong, event(name, "translation_completed", failed_items=0))
+    page = await open_page(server.url, viewport={"width": 2560, "height": 1440})
+    rows = page.locator("#history-rows tr")
+    head = page.locator("#history thead [data-sort=errors]")
+    await expect(page.locator("#history-note")).to_have_text("3 sessions")
+    for wanted, said in ((["wild", "fair", "calm"], "descending"), (["calm", "fair", "wild"], "ascending")):
+        await head.get_by_role("button", name="Errors").click()
+        await expect(head).to_have_attribute("aria-sort", said)
+        for place, name in enumerate(wanted):
+            await expect(rows.nth(place)).to_have_attribute("data-session", name)
+    await head.get_by_role("button", name="Errors").click()
+    await expect(rows.first).to_have_attribute("data-session", "fair")
+    await expect(page.locator("#history thead [data-sort=ended]")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    phone = await open_page(server.url, viewport={"width": 390, "height": 844})
+    await phone.locator("#history-sort").select_option("Most errors")
+    await expect(phone.locator("#history-rows tr").first).to_have_attribute("data-session", "wild")
+
+
+async def test_a_workers_last_minutes_are_a_curve_with_its_rate(server: Server, open_page: OpenPage) -> None:
+    """Workers show their rates as a sparkline, from the events that name them."""
+    page = await open_page(server.url, "/enhanced-monitor.html")
+    worker = {"host": "gpu.lab", "port": 2222, "type": "ssh-llamacpp"}
+    usage = {"provider": "ssh", "output_tokens": 4000}
+    await publish(server, *(progress(n, 9, worker_info=worker, usage=usage) for n in range(5)))
+    spark = page.locator('[data-worker="gpu.lab:2222"] .spark')
+    await expect(spark.locator("b")).to_have_text(re.compile(r"1,000 tokens out / s"), timeout=15_000)
+    assert "M0 20L" in (await spark.locator("path").get_attribute("d") or "")
+
+
+async def test_a_card_tells_how_fast_its_tokens_come(server: Server, open_page: OpenPage) -> None:
+    """Tokens a second: over the last half minute once watched so long, before that on the whole."""
+    page = await open_page(server.url)
+    await publish(server, progress(1, 900, "book", usage={"output_tokens": 0, "input_tokens": 9}))
+    speed = page.locator('.card[data-session="book"] [data-fact="tokens / s"] dd')
+    await expect(speed).to_have_attribute("title", "output tokens, mean of the whole attempt")
+    before = time.monotonic()
+    while time.monotonic() - before < 7:
+        await publish(server, progress(2, 900, "book", usage={"output_tokens": 100}))
+        await page.wait_for_timeout(500)
+    await expect(speed).to_have_attribute("title", re.compile(r"output tokens, over the last \d+ s"))
+    told = float((await speed.inner_text()).replace(",", ""))
+    assert 60 < told < 220
 
 
 async def test_the_page_is_served_under_a_strict_policy(server: Server) -> None:
