@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -36,7 +37,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Setting(
             help="Address of a server with OpenAI's API, as the worker itself would reach it.",
             env="SSH_WORKER_ENGINE_URL",
-            allowed="an http(s) URL such as http://127.0.0.1:8080/v1",
+            allowed="an http URL such as http://127.0.0.1:8080/v1 (the tunnel to it is encrypted already)",
         ),
     ] = None
     command: Annotated[
@@ -51,10 +52,22 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it says what its kind needs: an http(s) URL, or a command whose `{name}`s are known."""
+        """Whether it says what its kind needs: a command whose `{name}`s are known, or an http URL.
+
+        Not an https one: what goes through the tunnel is encrypted already, and the certificate of a name
+        would be checked against this end's address.
+        """
         if self.kind == "command":
             return self.command is not None and is_template(self.command) and self.url is None
-        return bool(self.url and self.url.startswith(("http://", "https://"))) and self.command is None
+        return self.url is not None and _is_http(self.url) and self.command is None
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:  # a port that is no number
+        return False
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
@@ -104,7 +117,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         Setting(
             help="What translates there; without it the worker is only watched.",
             check=lambda engine: engine is None or engine.is_complete,
-            allowed='{"kind": "openai", "url": "http://127.0.0.1:8080/v1", "model": …} or '
+            allowed='{"kind": "openai", "url": "http://127.0.0.1:8080/v1", "model": …} '
+            "(http: the tunnel to it is encrypted already) or "
             '{"kind": "command", "command": "apertium -u {source_long}-{target_long}"}; a command begins '
             f"with a program and may hold {_NAMES}",
         ),
@@ -220,7 +234,7 @@ def _engine_given(environ: Mapping[str, str], in_file: Any) -> Any:
     if not complete:
         names = ", ".join(known.setting.env or "" for known in settings if known.key in said)
         raise ConfigError(
-            f"What is set ({names}) makes no engine; allowed: SSH_WORKER_ENGINE_URL with an http(s) URL "
+            f"What is set ({names}) makes no engine; allowed: SSH_WORKER_ENGINE_URL with an http URL "
             "(kind openai) or SSH_WORKER_ENGINE_COMMAND with a command (kind command; it begins with a "
             f"program and may hold {_NAMES}), one of the two; SSH_WORKER_ENGINE_MODEL with either."
         )

@@ -20,7 +20,7 @@ from sshworker.probe_result import PhaseTotals
 ANSWER_WITHIN_S: Final = 5.0
 MAX_BYTES: Final = 4 * 2**20
 _SAMPLE: Final = re.compile(r"^llamacpp:(\w+)(?:\{[^}]*\})? ([0-9.]+(?:[eE][+-]?[0-9]+)?)$", re.MULTILINE)
-
+_MODEL_FILES: Final = frozenset({"gguf", "ggml", "bin", "safetensors", "llamafile"})
 
 # What of a slot changes as it works; `n_past` is an older server's.
 _MOVING: Final = ("id_task", "n_prompt_tokens_processed", "n_past", "next_token")
@@ -34,6 +34,8 @@ class EngineHealth:
     """
 
     models: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    requests_waiting: int | None = None
     slots_capacity: int | None = None
     slots_active: int | None = None
     tokens_total: PhaseTotals = field(default_factory=PhaseTotals)
@@ -41,13 +43,28 @@ class EngineHealth:
     marks: str = ""
     silent: bool = False
 
+    def has_model(self, wanted: str) -> bool:
+        """Whether it would take `wanted` for one of its models.
+
+        llama.cpp names its model by the file's path if it has no alias: the file's own name is enough. Ollama
+        completes a name by `:latest`.
+        """
+        known = {*self.models, *self.aliases}
+        for name in self.models:
+            file = name.replace("\\", "/").rpartition("/")[2]
+            stem, _, kind = file.rpartition(".")
+            if kind.lower() in _MODEL_FILES:
+                known |= {file, stem}
+        return wanted in known or f"{wanted}:latest" in known
+
 
 async def engine_health(url: str, worker: str) -> EngineHealth:
-    """Ask the server at `url` (this end of the tunnel).
+    """Ask the server at `url` (this end of the tunnel), whose path may have a prefix before its `/v1`.
 
-    Raises: WorkerError: ENGINE_DOWN, or WEDGED where it takes the connection and never answers.
+    Raises: WorkerError: ENGINE_DOWN, or TIMEOUT where it takes the connection and does not answer.
     """
-    root = f"http://{urlsplit(url).netloc}"
+    parts = urlsplit(url)
+    root = f"http://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
     # A stream through the tunnel each: a kept one may have died at the far end without a word.
     connector = aiohttp.TCPConnector(force_close=True)
     timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
@@ -75,7 +92,7 @@ async def engine_health(url: str, worker: str) -> EngineHealth:
                 return replace(read_engine(models, None, ""), silent=True)
         except TimeoutError as err:
             detail = f"the engine takes connections but did not answer within {ANSWER_WITHIN_S:g} s"
-            raise WorkerError(Failure.WEDGED, detail, worker=worker) from err
+            raise WorkerError(Failure.TIMEOUT, detail, worker=worker) from err
         except (aiohttp.ClientError, OSError) as err:
             detail = "nothing answers at the engine's address on the worker"
             raise WorkerError(Failure.ENGINE_DOWN, detail, worker=worker) from err
@@ -85,11 +102,8 @@ async def engine_health(url: str, worker: str) -> EngineHealth:
 def read_engine(models: Any, slots: Any, metrics: str) -> EngineHealth:
     """What the server's answers say; whatever has another shape is passed over."""
     listed = models.get("data") if isinstance(models, dict) else None
-    names = tuple(
-        str(model["id"])
-        for model in (listed if isinstance(listed, list) else [])
-        if isinstance(model, dict) and "id" in model
-    )
+    entries = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
+    aliases = [model["aliases"] for model in entries if isinstance(model.get("aliases"), list)]
     known = [slot for slot in slots if isinstance(slot, dict)] if isinstance(slots, list) else None
     samples = {name: float(value) for name, value in _SAMPLE.findall(metrics)}
     active = None if known is None else sum(bool(slot.get("is_processing")) for slot in known)
@@ -100,7 +114,9 @@ def read_engine(models: Any, slots: Any, metrics: str) -> EngineHealth:
     marks = [repr((tokens, samples.get("n_decode_total")))] if samples else []
     marks += [repr([slot.get(name) for name in _MOVING]) for slot in known or ()]
     return EngineHealth(
-        models=names,
+        models=tuple(str(model["id"]) for model in entries if "id" in model),
+        aliases=tuple(str(alias) for several in aliases for alias in several),
+        requests_waiting=int(waiting) if (waiting := samples.get("requests_deferred")) is not None else None,
         slots_capacity=None if known is None else len(known),
         slots_active=active,
         tokens_total=tokens,

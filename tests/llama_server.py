@@ -1,4 +1,4 @@
-"""`python llama_server.py MODEL`: llama.cpp's own HTTP server in the foreground; prints its address."""
+"""`python llama_server.py MODEL PORT`: llama.cpp's own HTTP server in the foreground; prints its address."""
 
 import signal
 import sys
@@ -8,7 +8,7 @@ import xllamacpp
 parameters = xllamacpp.CommonParams()
 parameters.model.path = sys.argv[1]
 parameters.hostnames = ["127.0.0.1"]
-parameters.port = 0
+parameters.port = int(sys.argv[2])
 parameters.n_ctx = 2048
 parameters.n_parallel = 2
 parameters.cpuparams.n_threads = 1  # more wait for each other in a loop, which a busy machine punishes

@@ -477,3 +477,15 @@ def test_the_monitors_own_address_is_a_web_address(tmp_path: Path) -> None:
     assert load(tmp_path, environ={"MONITOR_PUBLIC_URL": url}).server.public_url == url
     with pytest.raises(ConfigError, match="MONITOR_PUBLIC_URL"):
         load(tmp_path, environ={"MONITOR_PUBLIC_URL": "monitor.example.org"})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:8443/v1", "http://", "http://h:port/v1", "http://me:pw@h/v1"]
+)
+def test_an_engine_that_the_tunnel_cannot_serve_stops_the_start(tmp_path: Path, url: str) -> None:
+    """No https, no name and password, a host and a port that is a number: told before anything is probed."""
+    worker = {"host": "h", "engine": {"kind": "openai", "url": url}}
+    with pytest.raises(ConfigError, match="the tunnel to it is encrypted already"):
+        load(tmp_path, {"distributed": {"workers": {"a": worker}}})
+    worker["engine"] = {"kind": "openai", "url": "http://127.0.0.1:8080/llm/v1"}
+    load(tmp_path, {"distributed": {"workers": {"a": worker}}})
