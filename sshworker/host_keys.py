@@ -54,7 +54,7 @@ async def fetch(spec: WorkerSpec) -> HostKey:
 
 
 def is_trusted(known_hosts: Path, key: HostKey) -> bool:
-    """Whether `known_hosts` has this key for its host and no other. Blocks for the disk.
+    """Whether `known_hosts` has this key for its host. Blocks for the disk.
 
     Raises: WorkerError(HOST_KEY): the file cannot be read.
     """
@@ -64,7 +64,7 @@ def is_trusted(known_hosts: Path, key: HostKey) -> bool:
     except (OSError, ValueError) as err:
         raise WorkerError(Failure.HOST_KEY, f"{path} cannot be read: {err}", worker="") from err
     name = _name(key.host, key.port)
-    return {known for line in lines for known in _keys(line, name)} == {key.fingerprint}
+    return any(key.fingerprint in _keys(line, name) for line in lines)
 
 
 def trust(
