@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.monitor_server import event
@@ -84,6 +85,16 @@ async def until_live(page: Page) -> None:
 async def until_shown(page: Page, seq: int) -> None:
     """Wait until the log shows the event."""
     await expect(page.locator(f'#log-lines [data-seq="{seq}"]')).to_have_count(1, timeout=20_000)
+
+
+async def faults(page: Page) -> list[str]:
+    """What axe-core finds wrong, a line each; the page must be opened with `bypass_csp`, to let it in."""
+    found = await Axe().run(page)
+    return [
+        f"{fault['id']}: {fault['help']}: {node['html'][:200]}"
+        for fault in found.response["violations"]
+        for node in fault["nodes"]
+    ]
 
 
 async def shown_seqs(page: Page) -> list[int]:

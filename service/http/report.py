@@ -61,8 +61,8 @@ def _headers() -> dict[str, str]:
     """Its own style and nothing else: no script, nothing loaded, no form, no frame."""
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     return {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",

@@ -48,6 +48,7 @@ class Report:
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<link rel="icon" href="data:,">\n'
             f"<title>{title}</title>\n<style>{style()}</style>\n</head>\n<body>\n"
             f"<main>\n{''.join(parts)}</main>\n{self._foot()}</body>\n</html>\n"
         )

@@ -18,7 +18,7 @@ from service import alertmanager as reader
 from service.secret import Secret
 from tests.alerting import Server as Program
 from tests.alerting import alertmanager, until
-from tests.browser import browsing
+from tests.browser import browsing, faults
 from tests.monitor_server import StartServer
 from tests.otlp_receiver import free_port
 from tests.rule_files import ROOT
@@ -242,6 +242,10 @@ async def test_the_page_shows_what_is_firing_and_what_it_does_not_know(
         await expect(panel.get_by_role("link", name="Session book")).to_have_attribute(
             "href", "/monitor?session=book"
         )
+        for scheme in ("dark", "light"):
+            bare = await open_page(server.url, color_scheme=scheme, bypass_csp=True)
+            await expect(bare.locator(".alert")).to_have_count(3)
+            assert await faults(bare) == [], scheme
         await panel.get_by_role("link", name="Worker gpu-1").first.click()
         await expect(page.locator("#workers")).to_have_attribute("open", "")
         await stack.aclose()

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, progress, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, browsing, faults, progress, until_live, until_shown
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import Server, event
 
@@ -245,13 +244,3 @@ async def test_no_view_has_a_fault_of_accessibility(server: Server, open_page: O
             await page.keyboard.press("l")
             assert await faults(page) == [], f"layout, {scheme}"
         await page.context.close()
-
-
-async def faults(page: Page) -> list[str]:
-    """What axe-core finds wrong, a line each. The policy is bypassed only to let it into the page."""
-    found = await Axe().run(page)
-    return [
-        f"{fault['id']}: {fault['help']}: {node['html'][:200]}"
-        for fault in found.response["violations"]
-        for node in fault["nodes"]
-    ]
