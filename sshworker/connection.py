@@ -17,7 +17,7 @@ import structlog
 from sshworker.channels import ChannelLimit
 from sshworker.connect import Link, connect
 from sshworker.errors import Failure, WorkerError
-from sshworker.opening import C, Opener, Stream, loss_of, lost, open_channel, open_stream
+from sshworker.opening import C, Opener, Stream, close_stream, loss_of, lost, open_channel, open_stream
 from sshworker.spec import WorkerSpec
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,7 @@ class Connection:
         """
         link = await self._get()
         task = self._spawn(open_stream(self.spec, link, host, port), "ssh stream open")
-        outcome = await self._outcome(task, undo=lambda opened: opened[1].close())
+        outcome = await self._outcome(task, undo=close_stream)
         if isinstance(outcome, WorkerError):
             raise outcome
         return outcome

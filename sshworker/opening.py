@@ -45,7 +45,7 @@ async def open_channel(
     except TimeoutError:
         words = f"the worker opened no channel within {spec.connect_timeout_s:g} s"
         return WorkerError(Failure.TIMEOUT, words, worker=spec.id)
-    except (asyncssh.Error, OSError):
+    except (asyncssh.Error, OSError, AssertionError):  # the last as in `open_stream`
         return lost(spec, link)
 
 
@@ -65,8 +65,20 @@ async def open_stream(spec: WorkerSpec, link: Link, host: str, port: int) -> Str
     except TimeoutError:
         words = f"the worker opened no stream to {host}:{port} within {spec.connect_timeout_s:g} s"
         return WorkerError(Failure.TIMEOUT, words, worker=spec.id)
+    except AssertionError:
+        # asyncssh's own, for a channel that was closed in the moment in which it opened.
+        if link.is_lost:
+            return lost(spec, link)
+        words = f"the worker's engine at {host}:{port} ended the stream as it opened"
+        return WorkerError(Failure.ENGINE_DOWN, words, worker=spec.id)
     except (asyncssh.Error, OSError):
         return lost(spec, link)
+
+
+def close_stream(opened: Stream | WorkerError) -> None:
+    """Take back what `open_stream` returned to nobody."""
+    if not isinstance(opened, WorkerError):
+        opened[1].close()
 
 
 def lost(spec: WorkerSpec, link: Link | None) -> WorkerError:

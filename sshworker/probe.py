@@ -166,7 +166,7 @@ class Probe:
             if err.failure is Failure.COMMAND_REFUSED and err.exit_status is not None:
                 found.unverified = program.rpartition("/")[2] or None
                 return  # a forced command that lets nobody ask; that is its administrator's to decide
-            if program or err.failure not in _HOST_ALONE:
+            if program or self._tunnel is None or err.failure not in _HOST_ALONE:
                 raise
             if err.failure is Failure.COMMAND_REFUSED:  # no sessions at all, as with MaxSessions 0
                 self._host_again_at = time.monotonic() + ASK_AGAIN_S

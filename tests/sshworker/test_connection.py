@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -498,3 +498,39 @@ async def relay(port: int) -> AsyncIterator[tuple[int, Callable[[], None]]]:
             yield server.sockets[0].getsockname()[1], cut.set
             for task in carried:
                 task.cancel()
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_a_stream_that_nobody_waits_for_any_more_is_taken_back(
+    sshd: Sshd, caplog: pytest.LogCaptureFixture, listens: bool
+) -> None:
+    """Whether it opens, is refused, or is ended by the engine in the moment in which it opens."""
+    open_ = 0
+
+    async def end_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_
+        open_ += 1
+        writer.close()
+        await writer.wait_closed()
+        open_ -= 1
+
+    server = await asyncio.start_server(end_at_once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1] if listens else free_port()
+    async with Connection(sshd.spec()) as connection:
+
+        async def look() -> None:
+            with suppress(WorkerError):
+                (await connection.stream("127.0.0.1", port))[1].close()
+
+        for turn in range(60):
+            async with asyncio.TaskGroup() as tasks:
+                looking = [tasks.create_task(look(), name="look") for _ in range(4)]
+                for _ in range(turn % 6):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(turn % 5 / 1000)  # given up at many a moment of the opening
+                for one in looking:
+                    one.cancel()
+        assert await upper(connection) == "A\n"
+    server.close()
+    assert open_ == 0
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -372,7 +372,7 @@ async def test_requests_that_go_on_waiting_for_a_slot_degrade_a_worker(start_ssh
     """llama.cpp with more requests than slots: once is a moment, twice is said, and gone when it is over."""
     with running_llama() as llama:
         async with Probe(start_sshd().spec(engine=Engine("openai", url=llama.url))) as prober:
-            body = {"prompt": "Once", "n_predict": 1500, "ignore_eos": True}
+            body = {"prompt": "Once", "n_predict": 400, "ignore_eos": True}
             async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
                 asked = [tasks.create_task(ask(client, llama.url, body), name="completion") for _ in range(4)]
                 async with asyncio.timeout(20):
@@ -384,7 +384,8 @@ async def test_requests_that_go_on_waiting_for_a_slot_degrade_a_worker(start_ssh
                 assert "2 requests wait for a slot" in result.reason
                 for task in asked:
                     task.cancel()
-            async with asyncio.timeout(20):
+            # The server may finish what nobody waits for any more, on a busy machine slowly.
+            async with asyncio.timeout(90):
                 while "requests wait" in (await prober.run()).reason:
                     pass
 
