@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,21 @@ from unittest.mock import ANY
 
 import aiohttp
 import msgspec
+import pytest
 
 from exporters.prometheus import PrometheusExporter
 from exporters.snapshot import Snapshot
-from service.config_distributed import DistributedConfig, WorkerConfig
+from service.config_distributed import DistributedConfig, EngineConfig, WorkerConfig
 from service.eventlog.open import open_log
 from service.prober import Prober
 from service.projections.workers import WorkerProjection
 from service.worker_specs import specs_of
+from sshworker.probe_result import ProbeOutcome
+from tests.llama import running_llama
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import WAIT_S, Server, StartServer, config_with, event, receive, until
 from tests.otlp_receiver import attributes_of, http_receiver
-from tests.sshd import Sshd
+from tests.sshd import Sshd, free_port
 
 UP = 'translation_worker_up{worker="gpu-1"}'
 # What a probe may change between two answers.
@@ -134,6 +139,66 @@ async def test_a_producer_cannot_say_what_a_configured_worker_is(start: StartSer
     assert (worker["active"], worker["capacity"]) == (3, 4)
     await server.post(event("book", "translation_completed", failed_items=0))
     assert (await server.get("/workers/gpu-1"))["active"] == 0
+
+
+@pytest.mark.slow
+async def test_every_result_of_a_probe_is_counted_from_a_real_cause(
+    start: StartServer, start_sshd: Callable[..., Sshd]
+) -> None:
+    """Eight workers, each with a fault of its own, and one without: `…_probes_total` tells which it was."""
+    sshd, tunnels = start_sshd(), start_sshd(lines=("AllowTcpForwarding no",))
+    ended = asyncio.Event()
+
+    async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    silent = await asyncio.start_server(never, "127.0.0.1", 0)
+    hole = silent.sockets[0].getsockname()[1]
+
+    def worker(sshd: Sshd, *, url: str | None = None, **other: Any) -> WorkerConfig:
+        usual = distributed(sshd)["workers"]["gpu-1"]
+        engine = None if url is None else EngineConfig(kind="openai", url=url)
+        return msgspec.structs.replace(usual, engine=engine, **other)
+
+    with running_llama() as llama:
+        workers = {
+            "success": worker(sshd, url=llama.url),
+            "timeout": worker(sshd, port=hole),
+            "refused": worker(sshd, port=free_port()),
+            "unreachable": worker(sshd, host="no-such-host.invalid"),
+            "auth_failed": worker(sshd, user="nobody-here"),
+            "host_key_mismatch": worker(sshd, host_key="SHA256:" + "A" * 43),
+            "engine_down": worker(sshd, url=f"http://127.0.0.1:{free_port()}/v1"),
+            "wedged": worker(sshd, url=f"http://127.0.0.1:{hole}/v1"),
+            "error": worker(
+                tunnels, url=llama.url, host_key=tunnels.host_key.with_suffix(".pub").read_text()
+            ),
+        }
+        assert set(workers) == set(ProbeOutcome)
+        config = {**distributed(sshd), "workers": workers, "health_check_interval": 12.0}
+        server = await start(distributed=config)
+        async with asyncio.timeout(90):
+            while set(workers) - await counted(server):  # noqa: ASYNC110 - of other tasks' counters
+                await asyncio.sleep(0.2)
+        metrics = await server.metrics()
+        up = {one for one in workers if f'translation_worker_up{{worker="{one}"}} 1.0' in metrics}
+        assert up == {"success"}
+        found = {one["id"]: one for one in (await server.get("/workers"))["workers"]}
+        assert found["wedged"]["state"] == "wedged"
+        assert "AllowTcpForwarding" in found["error"]["reason"]
+        assert all(found[one]["state"] == "down" for one in set(workers) - up - {"wedged"})
+    ended.set()
+    silent.close()
+
+
+async def counted(server: Server) -> set[str]:
+    """The workers of whose probes at least one had the result that they are named after."""
+    found = re.findall(
+        r"^translation_worker_probes_total\{(.*)\} [1-9]", await server.metrics(), re.MULTILINE
+    )
+    labels = [dict(re.findall(r'(\w+)="([^"]*)"', text)) for text in found]
+    return {one["worker"] for one in labels if one["worker"] == one["result"]}
 
 
 async def statuses(server: Server) -> list[dict[str, Any]]:
