@@ -168,7 +168,8 @@ class Probe:
                 return  # a forced command that lets nobody ask; that is its administrator's to decide
             if program or self._tunnel is None or err.failure not in _HOST_ALONE:
                 raise
-            if err.failure is Failure.COMMAND_REFUSED:  # no sessions at all, as with MaxSessions 0
+            # No sessions at all, as with MaxSessions 0, or for another program only, such as /bin/false.
+            if err.failure in (Failure.COMMAND_REFUSED, Failure.EXIT, Failure.BAD_OUTPUT):
                 self._host_again_at = time.monotonic() + ASK_AGAIN_S
                 return
             found.host_trouble = f"the host tells nothing of itself: {err.detail}"

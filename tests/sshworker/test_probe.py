@@ -237,6 +237,15 @@ async def test_an_engine_is_up_where_the_account_may_only_forward(start_sshd: St
             assert again.layers_s[Layer.SSH] < 2.0, "what it refuses is not asked for each time"
 
 
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/echo for tunnels only"])
+async def test_an_engine_is_up_where_the_key_runs_something_else(start_sshd: StartSshd, program: str) -> None:
+    """`restrict,port-forwarding,command="/bin/false"`: a key for the tunnel, and no fault of the host."""
+    async with engine(processing=False) as (url, _):
+        result = await probe(start_sshd(forced=program).spec(engine=Engine("openai", url=url, model="small")))
+    assert (result.state, result.reason) == (WorkerState.UP, "the last probe passed")
+    assert result.load_ratio is None
+
+
 async def test_a_program_cannot_run_where_no_session_opens(start_sshd: StartSshd) -> None:
     """MaxSessions 0 and a command: no segment could be translated, so it is not called usable."""
     result = await probe(start_sshd(max_sessions=0).spec(engine=Engine("command", command="cat")))
