@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser import OpenPage, browsing, progress
+from tests.browser import OUTAGE, OpenPage, browsing, progress
 from tests.monitor_server import Server, StartServer, event
 
 WIDER_THAN_VIEW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -150,6 +151,34 @@ async def test_what_retention_has_taken_is_a_gap_and_is_said(start: StartServer,
     await expect(page.locator("#session-past [data-fact=elapsed] dd")).to_have_text("–")
 
 
+async def test_events_removed_while_the_page_reads_are_a_gap_too(
+    start: StartServer, open_page: OpenPage
+) -> None:
+    """Where retention overtakes the reading, the place is told instead of joined over."""
+    server = await start(event_log={"events_per_session": 100})
+    await _publish(server, _book(40, 1200, began=time.time() - 100))
+    page = await open_page(server.url, "/monitor?session=other", forgive=OUTAGE)
+    read_on = """async () => {
+      const { Tape } = await import("/static/tape.js");
+      window.tape ??= new Tape("book", { event() {} });
+      await window.tape.extend();
+      return [window.tape.count, window.tape.gaps.map((gap) => gap.index)];
+    }"""
+    assert await page.evaluate(read_on) == [43, []]
+    seqs = await _publish(server, [progress(n, 1200, "book") for n in range(41, 500)])
+
+    async def first_kept() -> int:
+        kept = await server.get("/sessions/book/events?limit=1")
+        return int(kept["events"][0]["seq"])
+
+    while await first_kept() <= 43:
+        await _publish(server, [progress(500, 1200, "book")])
+    assert await first_kept() > seqs[0]
+    count, gaps = await page.evaluate(read_on)
+    assert gaps == [43]
+    assert count < 43 + len(seqs)
+
+
 async def test_a_long_session_is_read_in_pages_and_every_place_can_be_seen(
     start: StartServer, open_page: OpenPage
 ) -> None:
@@ -183,9 +212,30 @@ async def test_links_lead_where_they_are_configured_to_and_nowhere_else(
     elsewhere = page.get_by_role("navigation", name="This session elsewhere")
     for name, address in expected.items():
         await expect(elsewhere.get_by_role("link", name=name)).to_have_attribute("href", address)
+    async with linked.client.get(linked.url + expected["Report"]) as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
     plain = await open_page(server.url, "/monitor?session=book")
     elsewhere = plain.get_by_role("navigation", name="This session elsewhere")
     await expect(elsewhere.get_by_role("link")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (2560, "dark")])
+async def test_a_moment_of_the_past_has_no_fault_of_accessibility(
+    start: StartServer, open_page: OpenPage, width: int, scheme: str
+) -> None:
+    """axe-core finds nothing while somebody travels through a session with errors, steps and a gap."""
+    server = await start(event_log={"events_per_session": 100})
+    await _publish(server, _book(600, 1200, began=time.time() - 2000))
+    size = {"width": width, "height": 900}
+    options = {"viewport": size, "color_scheme": scheme, "bypass_csp": True}
+    page = await open_page(server.url, "/monitor?session=book", **options)
+    await expect(page.locator("#session-gap")).to_be_visible()
+    await _scrub(page, 3)
+    await expect(page.locator("#session-past .card")).to_be_visible()
+    found = await Axe().run(page)
+    assert [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found.response["violations"]] == []
+    assert await page.evaluate(WIDER_THAN_VIEW) <= 0
 
 
 async def test_hostile_text_is_text_in_the_sessions_view_too(server: Server, open_page: OpenPage) -> None:
