@@ -19,7 +19,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "status": lambda session: session.attempt.status.value,
     "items": lambda session: session.attempt.items_done,
     "errors": lambda session: session.attempt.errors,
-    "cost": lambda session: session.attempt.usage.cost_usd if session.attempt.usage.requests else None,
+    "cost": lambda session: session.attempt.usage.cost_usd or None,
 }
 
 

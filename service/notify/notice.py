@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from service.duration import duration
 from translation_events.session import Attempt, Session, Status
 
 MAX_NAME: Final = 128
@@ -135,18 +136,6 @@ def worker_up(worker: str, since: float, now: float, monitor_url: str) -> Notice
 def session_link(monitor_url: str, session_id: str) -> str:
     """Where the session is shown."""
     return f"{monitor_url}/monitor?session={quote(session_id, safe='')}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `2 m 13 s`, `1 h 04 m`, `3 d 2 h`."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} m"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def _state(attempt: Attempt) -> list[str]:

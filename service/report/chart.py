@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.report.course import Error, Point
-from service.report.markup import clock, duration
+from service.report.markup import clock, took
 
 WIDTH: Final = 720
 HEIGHT: Final = 200
@@ -51,7 +51,7 @@ def progress_chart(points: Sequence[Point], errors: Sequence[Error], start: floa
     marks = [
         f'<path class="mark" d="M{x(one.at):.1f} {TOP}V{TOP + high:.1f}"/>' for one in errors[-MAX_MARKS:]
     ]
-    label = f"Progress: {kept[-1].percent:.0f} % after {duration(end - start)}, {len(errors)} errors marked"
+    label = f"Progress: {kept[-1].percent:.0f} % after {took(end - start)}, {len(errors)} errors marked"
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
         f'{"".join(lines)}<path class="area" d="{area}"/>{"".join(marks)}'

@@ -7,6 +7,8 @@ import time
 from html import escape
 from typing import Any, Final
 
+from service.duration import duration
+
 UNKNOWN: Final = "–"
 MAX_TEXT: Final = 2000
 # Overrides and embeddings make a line read as another one, C0 and C1 are invisible; line feeds and tabs stay.
@@ -30,20 +32,11 @@ def clock(at: float | None) -> str:
     return UNKNOWN if at is None else time.strftime("%H:%M:%S", _utc(at))
 
 
-def duration(seconds: float | None) -> str:
-    """`0.4 s`, `45 s`, `2 m 13 s`, `1 h 04 m`, `3 d 2 h`."""
+def took(seconds: float | None) -> str:
+    """How long something took; under 10 s with a tenth."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} m"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else duration(seconds)
 
 
 def number(value: float | None) -> str:
@@ -52,10 +45,10 @@ def number(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """US dollars; what costs less than a cent keeps its digits."""
-    if value is None:
+    """US dollars; under a cent with all digits. A sum of nothing is unknown: nobody told a price."""
+    if not value:
         return UNKNOWN
-    return f"${value:.2g}" if 0 < value < 0.01 else f"${value:,.2f}"
+    return f"${value:.2g}" if value < 0.01 else f"${value:,.2f}"
 
 
 def _utc(at: float) -> time.struct_time:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from service.report.chart import progress_chart
 from service.report.course import Course, Step
-from service.report.markup import UNKNOWN, clock, dollars, duration, moment, number, shown
+from service.report.markup import UNKNOWN, clock, dollars, moment, number, shown, took
 
 _GOOD: Final = ("running", "completed")
 _WORDS: Final = {"completed_with_failures": "completed with failures", "timed_out": "timed out"}
@@ -65,14 +65,14 @@ class Report:
         facts = {
             "Started": moment(session["started_at"]),
             "Ended": moment(session["ended_at"]),
-            "Took" if session["ended_at"] is not None else "So far": duration(session["duration_s"]),
+            "Took" if session["ended_at"] is not None else "So far": took(session["duration_s"]),
             "Progress": progress,
             "Items": f"{number(session['items_done'])}{total}",
             "Errors": number(session["errors"]),
             "Failed items": number(session["failed_items"]),
             "Engine": shown(session["engine"] or UNKNOWN, 256),
             "Model": shown(session["model"] or UNKNOWN, 256),
-            "Cost": dollars(session["usage"]["cost_usd"]) if session["usage"]["requests"] else UNKNOWN,
+            "Cost": dollars(session["usage"]["cost_usd"]),
             "Attempt": number(session["attempt"]),
             "Trace": shown(session["trace_id"]),
         }
@@ -135,7 +135,7 @@ class Report:
                 ("", shown(step.name, 128)),
                 ("time", clock(step.start)),
                 ("time wide", clock(step.end) if step.end is not None else "no end was told"),
-                ("number", duration((end if step.end is None else step.end) - step.start)),
+                ("number", took((end if step.end is None else step.end) - step.start)),
                 ("track", _bar(step, start, end)),
             )
             for step in steps
@@ -153,7 +153,7 @@ class Report:
             "Tokens in": number(usage["input_tokens"]),
             "Tokens out": number(usage["output_tokens"]),
             "Cost": dollars(usage["cost_usd"]),
-            "Time in requests": duration(usage["duration_s"]),
+            "Time in requests": took(usage["duration_s"]),
             "From cache": number(usage["cache_hits"]),
             "Not in cache": number(usage["cache_misses"]),
         }

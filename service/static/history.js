@@ -4,7 +4,7 @@ import { byId, element, setAttribute, setText } from "./element.js";
 import { itemsText } from "./session_card.js";
 import { ENDED, statusBadge, statusLabel } from "./status.js";
 import { short } from "./text.js";
-import { counted, dayTime, dollars, duration, exact, UNKNOWN, utc } from "./units.js";
+import { counted, dayTime, dollars, duration, exact, utc } from "./units.js";
 
 const ROWS = 20;
 const TYPING_MS = 250;
@@ -26,7 +26,7 @@ function rowOf(session) {
     cell(itemsText(session)),
     cell(exact(session.errors), { title: error, class: session.errors > 0 ? "number wrong" : "number" }),
     cell(duration(session.duration_s)),
-    cell(session.usage?.requests ? dollars(session.usage.cost_usd) : UNKNOWN, { class: "number wide-only" }),
+    cell(dollars(session.usage?.cost_usd), { class: "number wide-only" }),
     element("td", { class: "number" }, element("time", { text: dayTime(session.ended_at), title: utc(session.ended_at) })),
   );
 }

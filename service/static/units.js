@@ -62,10 +62,9 @@ export function rate(value) {
   return value > 0 && value < 10 ? value.toFixed(1) : count(Math.round(value));
 }
 
-/** US dollars; what costs less than a cent keeps its digits. */
+/** US dollars; what costs less than a cent keeps its digits. A sum of nothing is unknown: no producer told a price. */
 export function dollars(value) {
-  if (!known(value)) return UNKNOWN;
-  if (value === 0) return "$0";
+  if (!known(value) || value === 0) return UNKNOWN;
   return value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`;
 }
 

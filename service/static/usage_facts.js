@@ -22,11 +22,11 @@ export class UsageFacts {
     const told = usage !== null && usage.requests > 0;
     const items = session?.items_done ?? 0;
     const lookups = told ? usage.cache_hits + usage.cache_misses : 0;
-    this.#fact("Cost", told ? dollars(usage.cost_usd) : UNKNOWN);
+    this.#fact("Cost", dollars(usage?.cost_usd));
     this.#fact("Tokens in", told ? exact(usage.input_tokens) : UNKNOWN);
     this.#fact("Tokens out", told ? exact(usage.output_tokens) : UNKNOWN);
     this.#fact("Tokens out / s", told && usage.duration_s > 0 ? rate(usage.output_tokens / usage.duration_s) : UNKNOWN, "tokens out over the seconds the model worked");
-    this.#fact("Cost / 1,000 items", told && items > 0 && usage.cost_usd > 0 ? dollars((usage.cost_usd / items) * 1000) : UNKNOWN);
+    this.#fact("Cost / 1,000 items", items > 0 ? dollars((usage?.cost_usd / items) * 1000) : UNKNOWN);
     this.#fact("Requests", told ? `${exact(usage.requests)}${usage.failed_requests > 0 ? `, ${exact(usage.failed_requests)} failed` : ""}` : UNKNOWN);
     this.#fact("From cache", lookups > 0 ? `${exact(usage.cache_hits)} of ${exact(lookups)}` : UNKNOWN);
     this.#fact("Model time", told && usage.duration_s > 0 ? duration(usage.duration_s) : UNKNOWN);

@@ -70,6 +70,18 @@ async def test_an_event_published_over_a_websocket_appears_in_log_and_session(
     await publisher.close()
 
 
+async def test_a_price_nobody_told_is_not_shown_as_nothing(server: Server, open_page: OpenPage) -> None:
+    """Usage without `cost_usd`, as of a model of one's own: its tokens are known, its cost is not."""
+    usage = {"provider": "own", "model": "m", "input_tokens": 900, "output_tokens": 600}
+    await publish(server, progress(3, 9, "free", usage=usage), event("free", "translation_completed"))
+    page = await open_page(server.url, "/monitor?session=free")
+    card = page.locator('.card[data-session="free"]')
+    await expect(card.locator("[data-fact=tokens] dd")).to_have_text("1,500")
+    await expect(card.locator("[data-fact=cost] dd")).to_have_text("–")
+    await expect(page.locator("#session-usage [data-usage='cost'] dd")).to_have_text("–")
+    await expect(page.locator("#history-rows tr .wide-only")).to_have_text("–")
+
+
 async def test_hostile_text_is_shown_as_text_and_breaks_nothing(server: Server, open_page: OpenPage) -> None:
     """Event text is only ever text: markup stays visible, overrides are written out, length is bounded."""
     script = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"><b>bold</b>'

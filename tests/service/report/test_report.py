@@ -13,7 +13,7 @@ from playwright.async_api import async_playwright
 
 from service.report.chart import MAX_POINTS, progress_chart
 from service.report.course import Course, Point
-from service.report.markup import dollars, duration, shown
+from service.report.markup import dollars, shown, took
 from tests.browser import CHROMIUM, HAS_CHROMIUM, REPORT_CSP, browsing, faults
 from tests.monitor_server import Server, StartServer, event
 from tests.parts import need
@@ -204,5 +204,5 @@ def test_text_and_numbers_read_well() -> None:
     """Bounded, escaped, with units."""
     assert shown('a<b&"c\x00\u2066\ttab') == "a&lt;b&amp;&quot;c⟦U+0000⟧⟦U+2066⟧\ttab"
     assert shown("x" * 5000).endswith("x…")
-    assert [duration(value) for value in (None, 0.44, 59.9, 3700)] == ["–", "0.4 s", "59 s", "1 h 01 m"]
-    assert [dollars(value) for value in (None, 0, 0.0012, 1234.5)] == ["–", "$0.00", "$0.0012", "$1,234.50"]
+    assert [took(value) for value in (None, 0.44, 59.9, 3700)] == ["–", "0.4 s", "59 s", "1 h 01 m"]
+    assert [dollars(value) for value in (None, 0, 0.0012, 1234.5)] == ["–", "–", "$0.0012", "$1,234.50"]
