@@ -158,16 +158,17 @@ def check_otlp(otlp: Mapping[str, str]) -> Check:
             "the OTLP endpoint is not an address",
             "use one like http://127.0.0.1:4317",
         )
+    advice = "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT"
+    return _check_port("traces", f"the OTLP endpoint {host}:{port}", host, port, advice)
+
+
+def _check_port(name: str, what: str, host: str, port: int, advice: str) -> Check:
+    """Whether `what` takes connections; `advice` is for where it does not."""
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as err:
-        return Check(
-            "traces",
-            State.BROKEN,
-            f"the OTLP endpoint {host}:{port} takes no connection ({err.strerror or err})",
-            "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT",
-        )
-    return Check("traces", State.FINE, f"the OTLP endpoint {host}:{port} takes connections ({protocol})")
+        return Check(name, State.BROKEN, f"{what} takes no connection ({err.strerror or err})", advice)
+    return Check(name, State.FINE, f"{what} takes connections")
 
 
 def check_alertmanager(address: Secret | None) -> Check:
@@ -176,16 +177,8 @@ def check_alertmanager(address: Secret | None) -> Check:
         return Check("alerts", State.FINE, "no Alertmanager is set: the page shows no alerts")
     parts = urlsplit(address.reveal())
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as err:
-        return Check(
-            "alerts",
-            State.BROKEN,
-            f"Alertmanager at {host}:{port} takes no connection ({err.strerror or err})",
-            "start it, or correct MONITOR_ALERTMANAGER_URL",
-        )
-    return Check("alerts", State.FINE, f"Alertmanager at {host}:{port} takes connections")
+    advice = "start it, or correct MONITOR_ALERTMANAGER_URL"
+    return _check_port("alerts", f"Alertmanager at {host}:{port}", host, port, advice)
 
 
 def check_notify(addresses: Sequence[Secret]) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -14,6 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from sshworker.connection import Connection
+from sshworker.errors import WorkerError
 from sshworker.spec import WorkerSpec
 from tests.parts import need
 
@@ -175,6 +180,17 @@ def _below(parent: int, user: str) -> list[int]:
         parents = {int(pid) for pid, of, name in rows if int(of) in parents and name.startswith("sshd")}
         found += parents
     return found
+
+
+async def refused_login(spec: WorkerSpec) -> WorkerError:
+    """How opening the connection fails; nothing of it stays behind."""
+    before = asyncio.all_tasks()
+    async with Connection(spec) as connection:
+        with pytest.raises(WorkerError) as caught:
+            await connection.open()
+        assert not connection.is_open
+    assert asyncio.all_tasks() == before
+    return caught.value
 
 
 def names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ _DECODER: Final = json.JSONDecoder()
 def whole_elements(start: bytes) -> Iterator[bytes]:
     """Each element that is whole in the `start` of an array, as it was written, until the cut or a mistake.
 
-    Nothing for what is no array of UTF-8. Lazy: about 10 ms of CPU a megabyte, spent as it is asked for.
+    Nothing for what is no array of UTF-8. Lazy: 2 to 14 ms of CPU a megabyte, the more elements the more.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(start)

@@ -19,8 +19,7 @@ from sshworker.command import run
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
 from sshworker.host_keys import fetch
-from sshworker.spec import WorkerSpec
-from tests.sshd import PASSWORD, Sshd, free_port, make_key, until
+from tests.sshd import PASSWORD, Sshd, free_port, make_key, refused_login, until
 
 WRONG = "hunter2-not-it"
 Start = Callable[..., Sshd]
@@ -39,17 +38,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def upper(connection: Connection, text: str = "a\n") -> str:
     """A command that shows the connection works."""
     return (await run(connection, "tr a-z A-Z", text, timeout_s=10, allowed=("tr",))).stdout
-
-
-async def refusal(spec: WorkerSpec) -> WorkerError:
-    """How opening fails; nothing of it stays behind."""
-    before = asyncio.all_tasks()
-    async with Connection(spec) as connection:
-        with pytest.raises(WorkerError) as caught:
-            await connection.open()
-        assert not connection.is_open
-    assert asyncio.all_tasks() == before
-    return caught.value
 
 
 async def sleeper(connection: Connection, seconds: int) -> object:
@@ -169,24 +157,24 @@ async def test_a_cut_cable_is_noticed_within_ten_seconds(start_sshd: Start) -> N
 
 async def test_a_refused_port_is_told(sshd: Sshd) -> None:
     """Nothing listens there."""
-    error = await refusal(sshd.spec(port=free_port()))
+    error = await refused_login(sshd.spec(port=free_port()))
     assert error.failure is Failure.REFUSED
     assert "is sshd running" in error.detail
-    error = await refusal(sshd.spec(port=free_port(), host="localhost"))
+    error = await refused_login(sshd.spec(port=free_port(), host="localhost"))
     assert error.failure is Failure.REFUSED
 
 
 async def test_a_black_holed_address_times_out(sshd: Sshd) -> None:
     """It takes the connection and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
-        error = await refusal(sshd.spec(port=hole.getsockname()[1], connect_timeout_s=0.5))
+        error = await refused_login(sshd.spec(port=hole.getsockname()[1], connect_timeout_s=0.5))
     assert error.failure is Failure.TIMEOUT
     assert "within 0.5 s" in error.detail
 
 
 async def test_a_name_that_nobody_knows_is_told(sshd: Sshd) -> None:
     """DNS is the user's first suspect."""
-    error = await refusal(sshd.spec(host="worker.invalid"))
+    error = await refused_login(sshd.spec(host="worker.invalid"))
     assert error.failure is Failure.UNREACHABLE
     assert "worker.invalid cannot be resolved" in error.detail
 
@@ -200,14 +188,14 @@ async def test_a_server_that_is_no_sshd_is_told(sshd: Sshd) -> None:
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     async with server:
-        error = await refusal(sshd.spec(port=server.sockets[0].getsockname()[1]))
+        error = await refused_login(sshd.spec(port=server.sockets[0].getsockname()[1]))
     assert error.failure is Failure.LOST
     assert "before it was ready" in error.detail
 
 
 async def test_an_unknown_host_key_says_how_to_trust_it(sshd: Sshd, tmp_path: Path) -> None:
     """Host keys are verified always; the sentence shows the fingerprint and what to do."""
-    error = await refusal(sshd.spec(known_hosts=tmp_path / "none"))
+    error = await refused_login(sshd.spec(known_hosts=tmp_path / "none"))
     assert error.failure is Failure.HOST_KEY
     assert "is not known" in error.detail
     assert fingerprint(sshd.host_key) in error.detail
@@ -218,7 +206,7 @@ async def test_a_changed_host_key_warns(sshd: Sshd, tmp_path: Path) -> None:
     """Another sentence than for an unknown host: somebody may be in between."""
     other = make_key(tmp_path / "other")
     sshd.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {other.with_suffix('.pub').read_text()}")
-    error = await refusal(sshd.spec())
+    error = await refused_login(sshd.spec())
     assert error.failure is Failure.HOST_KEY
     assert "has changed" in error.detail
     assert fingerprint(other) in error.detail
@@ -230,7 +218,7 @@ async def test_a_host_key_changed_to_another_type_warns_too(sshd: Sshd, tmp_path
     """A known RSA key and a host that has none."""
     other = make_key(tmp_path / "rsa", "-t", "rsa", "-b", "2048", "-N", "")
     sshd.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {other.with_suffix('.pub').read_text()}")
-    error = await refusal(sshd.spec())
+    error = await refused_login(sshd.spec())
     assert error.failure is Failure.HOST_KEY
     assert "has changed" in error.detail
 
@@ -239,7 +227,7 @@ async def test_a_revoked_host_key_is_refused(sshd: Sshd) -> None:
     """`@revoked` counts, whatever else the file says."""
     known = sshd.known_hosts.read_text()
     sshd.known_hosts.write_text(f"{known}@revoked * {known.split(' ', 1)[1]}")
-    error = await refusal(sshd.spec())
+    error = await refused_login(sshd.spec())
     assert error.failure is Failure.HOST_KEY
     assert "revoked" in error.detail
 
@@ -266,10 +254,10 @@ async def test_a_pin_that_does_not_fit_is_told(sshd: Sshd, tmp_path: Path) -> No
     """known_hosts cannot overrule the config."""
     other = make_key(tmp_path / "other")
     for pin in (other.with_suffix(".pub").read_text(), fingerprint(other)):
-        error = await refusal(sshd.spec(host_key=pin))
+        error = await refused_login(sshd.spec(host_key=pin))
         assert error.failure is Failure.HOST_KEY
         assert "not the pinned one" in error.detail
-    error = await refusal(sshd.spec(host_key="nonsense"))
+    error = await refused_login(sshd.spec(host_key="nonsense"))
     assert "neither a public key line" in error.detail
 
 
@@ -277,7 +265,7 @@ async def test_a_key_that_is_not_let_in_is_told_without_a_retry(start_sshd: Star
     """AUTH is not repeated: a server may lock out who tries too often."""
     sshd = start_sshd(lines=("LogLevel VERBOSE",))
     stranger = make_key(tmp_path / "stranger")
-    error = await refusal(sshd.spec(key_files=(stranger,), max_retries=3))
+    error = await refused_login(sshd.spec(key_files=(stranger,), max_retries=3))
     assert error.failure is Failure.AUTH
     assert f"does not let in {sshd.account.user}" in error.detail
     assert str(stranger) in error.detail
@@ -288,7 +276,7 @@ async def test_a_bad_password_is_told_and_never_shown(start_sshd: Start) -> None
     """Passwords only where configured, with a warning, and in no text."""
     sshd = start_sshd(password=True)
     with structlog.testing.capture_logs() as logs:
-        error = await refusal(sshd.spec(key_files=(), password=WRONG))
+        error = await refused_login(sshd.spec(key_files=(), password=WRONG))
     assert error.failure is Failure.AUTH
     assert "a password" in error.detail
     assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
@@ -327,13 +315,13 @@ async def test_a_key_with_a_passphrase_is_opened_by_its_file(sshd: Sshd, tmp_pat
     async with Connection(sshd.spec(key_files=(locked,), passphrase_file=secret)) as connection:
         assert await upper(connection) == "A\n"
     secret.write_text("open says me\n")
-    error = await refusal(sshd.spec(key_files=(locked,), passphrase_file=secret))
+    error = await refused_login(sshd.spec(key_files=(locked,), passphrase_file=secret))
     assert (error.failure, "does not open" in error.detail) == (Failure.AUTH, True)
     assert "says me" not in str(error)
     locked.with_suffix(".pub").unlink()
-    error = await refusal(sshd.spec(key_files=(locked,)))
+    error = await refused_login(sshd.spec(key_files=(locked,)))
     assert (error.failure, "has a passphrase" in error.detail) == (Failure.AUTH, True)
-    error = await refusal(sshd.spec(key_files=(tmp_path / "missing",)))
+    error = await refused_login(sshd.spec(key_files=(tmp_path / "missing",)))
     assert (error.failure, "No such file" in error.detail) == (Failure.AUTH, True)
 
 
@@ -367,9 +355,9 @@ async def test_aliases_of_the_ssh_config_are_used_on_request_only(sshd: Sshd, ho
     async with Connection(spec) as connection:
         assert await upper(connection) == "A\n"
     sshd.known_hosts.write_text("")
-    error = await refusal(spec)
+    error = await refused_login(spec)
     assert (error.failure, "is not known" in error.detail) == (Failure.HOST_KEY, True)
-    error = await refusal(sshd.spec(host="gpu", connect_timeout_s=5.0))
+    error = await refused_login(sshd.spec(host="gpu", connect_timeout_s=5.0))
     assert error.failure is Failure.UNREACHABLE
 
 
@@ -383,7 +371,7 @@ async def test_an_unknown_jump_host_of_the_ssh_config_is_told(start_sshd: Start,
         f"Host *\n User {account.user}\n IdentityFile {account.key}\n"
     )
     spec = sshd.spec(host="gpu", port=22, user=None, key_files=(), ssh_config=True)
-    error = await refusal(spec)
+    error = await refused_login(spec)
     assert error.failure is Failure.HOST_KEY
     assert "the jump host that ~/.ssh/config names for gpu" in error.detail
     (home / ".ssh" / "known_hosts").write_text(jump.known_hosts.read_text())
@@ -401,12 +389,12 @@ async def test_a_jump_host_is_gone_through_and_checked(start_sshd: Start) -> Non
         assert await upper(connection) == "A\n"
     assert asyncio.all_tasks() == before
     assert (await fetch(sshd.spec(jump=address))).fingerprint == fingerprint(sshd.host_key)
-    error = await refusal(sshd.spec(jump=address, port=free_port()))
+    error = await refused_login(sshd.spec(jump=address, port=free_port()))
     assert (error.failure, "the jump host cannot reach" in error.detail) == (Failure.REFUSED, True)
     sshd.know()
-    error = await refusal(sshd.spec(jump=address))
+    error = await refused_login(sshd.spec(jump=address))
     assert (error.failure, error.detail.startswith("jump host: ")) == (Failure.HOST_KEY, True)
-    error = await refusal(sshd.spec(jump=f"127.0.0.1:{free_port()}"))
+    error = await refused_login(sshd.spec(jump=f"127.0.0.1:{free_port()}"))
     assert (error.failure, error.detail.startswith("jump host: ")) == (Failure.REFUSED, True)
 
 

@@ -15,22 +15,11 @@ from sshworker.command import run
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
 from sshworker.spec import WorkerSpec
-from tests.sshd import Sshd, free_port, make_key, names, until
+from tests.sshd import Sshd, free_port, make_key, names, refused_login, until
 
 Start = Callable[..., Sshd]
 Fault = Callable[[Sshd], Awaitable[WorkerError]]
 MARK: Final = "27182"  # in each command line of these tests, to be found on the far side
-
-
-async def refused_login(spec: WorkerSpec) -> WorkerError:
-    """How opening the connection fails; no task stays."""
-    before = asyncio.all_tasks()
-    async with Connection(spec) as connection:
-        with pytest.raises(WorkerError) as caught:
-            await connection.open()
-        assert not connection.is_open
-    assert asyncio.all_tasks() == before
-    return caught.value
 
 
 async def failed_command(
