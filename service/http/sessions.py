@@ -79,21 +79,16 @@ async def one(request: web.Request) -> web.Response:
 async def events(request: web.Request) -> web.Response:
     """A session's events in order, a page at a time."""
     session_id = request.match_info["session_id"]
-    most, after = limit(request), number_of(request.query, "after", 0)
-    types = names_of(request.query, "types", TYPES)
-    lag = await settled(request)
-    event_log = request.app[LOG]
-    found = await event_log.read(after, limit=most, session_id=session_id, types=types)
+    found, response = await _page_of_events(request, session_id)
     if not found and request.app[SESSIONS].get(session_id) is None and session_id[:1] != "_":
         return _unknown()
-    # The log bounds an answer by bytes too, so a short page is not yet the last.
-    more = found and await event_log.read(found[-1].seq, limit=1, session_id=session_id, types=types)
-    body = b'{"events":[%s],"next_after":%s}' % (
-        b",".join(stored.body for stored in found),
-        orjson.dumps(found[-1].seq if more else None),
-    )
-    response = json_response(None, lag_events=lag)
-    response.body = body
+    return response
+
+
+@routes.get("/events")
+async def all_events(request: web.Request) -> web.Response:
+    """The events of all sessions in order, a page at a time."""
+    _, response = await _page_of_events(request, None)
     return response
 
 
@@ -110,6 +105,24 @@ async def old_status(request: web.Request) -> web.Response:
         status = session.status(time.time(), sessions.stalled_after_s)
         message = session.attempt.message or session.attempt.reason or ""
     return json_response({"session_id": session_id, "status": status, "message": message}, lag_events=lag)
+
+
+async def _page_of_events(request: web.Request, session_id: str | None) -> tuple[int, web.Response]:
+    """How many kept events the page holds, and the answer; `session_id` None: of all sessions."""
+    most, after = limit(request), number_of(request.query, "after", 0)
+    types = names_of(request.query, "types", TYPES)
+    lag = await settled(request)
+    event_log = request.app[LOG]
+    found = await event_log.read(after, limit=most, session_id=session_id, types=types)
+    # The log bounds an answer by bytes too, so a short page is not yet the last.
+    more = found and await event_log.read(found[-1].seq, limit=1, session_id=session_id, types=types)
+    body = b'{"events":[%s],"next_after":%s}' % (
+        b",".join(stored.body for stored in found),
+        orjson.dumps(found[-1].seq if more else None),
+    )
+    response = json_response(None, lag_events=lag)
+    response.body = body
+    return len(found), response
 
 
 def _unknown() -> web.Response:

@@ -35,6 +35,20 @@ export class EventRing {
     }
   }
 
+  /** The same entries under the same indices, to be looked at while this one goes on. */
+  copy() {
+    const copy = new EventRing();
+    copy.#entries = this.entries();
+    copy.#base = this.first;
+    copy.#size = this.#size;
+    return copy;
+  }
+
+  /** All entries, oldest first. */
+  entries() {
+    return this.#entries.slice(this.#gone);
+  }
+
   at(index) {
     return this.#entries[index - this.#base];
   }

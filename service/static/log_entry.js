@@ -1,4 +1,4 @@
-// What the live log keeps of one event, and which of them a filter lets through.
+// What the live log keeps of one event.
 
 const DAY_S = 86400;
 
@@ -54,28 +54,4 @@ export function entryOf(event, size) {
 /** A line of the page's own: something happened to the stream, not in it. */
 export function markerOf(kind, message) {
   return { marker: kind, message, at: Date.now() / 1000, level: "warning", size: message.length };
-}
-
-/** What the log shows. `level` is the least level, `type` one type; `session` is part of an id. "" lets all through. */
-export class LogFilter {
-  text = "";
-  level = "";
-  type = "";
-  session = "";
-
-  matches(entry) {
-    if (entry.marker) return true;
-    const { event } = entry;
-    if (this.level !== "" && LEVELS[entry.level] < LEVELS[this.level]) return false;
-    if (this.type !== "" && event.type !== this.type) return false;
-    if (this.session !== "" && !event.session_id.toLowerCase().includes(this.session)) return false;
-    if (this.text === "") return true;
-    return [entry.message, event.error, event.step, event.session_id, event.type, event.current_item].some(
-      (part) => part !== undefined && part !== null && String(part).toLowerCase().includes(this.text),
-    );
-  }
-
-  get active() {
-    return this.text !== "" || this.level !== "" || this.type !== "" || this.session !== "";
-  }
 }

@@ -59,8 +59,8 @@ export function lineOf(entry) {
   return line;
 }
 
-/** Show or hide the whole event under its line. */
-export function toggleWhole(line) {
+/** Show or hide the whole event under its line, with `href`, the address of just this event. */
+export function toggleWhole(line, href) {
   const opener = line.querySelector(".seq");
   const shown = line.querySelector(".whole");
   opener.setAttribute("aria-expanded", String(shown === null));
@@ -71,7 +71,7 @@ export function toggleWhole(line) {
   const label = `Event ${line.event.seq}`;
   const long = [line.event.message, line.event.error].filter((text) => typeof text === "string" && text.length > MESSAGE);
   line.append(
-    element("div", { class: "whole", tabindex: 0, role: "group", "aria-label": label }, element("pre", {
+    element("div", { class: "whole", tabindex: 0, role: "group", "aria-label": label }, element("a", { class: "permalink", href, text: `Link to event ${line.event.seq}` }), element("pre", {
       text: [...long, JSON.stringify(line.event, null, 2)].map(plain).join("\n\n"),
     })),
   );

@@ -164,6 +164,27 @@ async def test_a_sessions_events_can_be_filtered_by_type(server: Server) -> None
     assert page["next_after"] is None
 
 
+async def test_the_events_of_all_sessions_come_page_by_page(server: Server) -> None:
+    """`GET /events`: the whole log in order, each event once, under the same limits."""
+    published = await server.post([event(f"s{n % 3}", message=f"m{n}") for n in range(25)])
+    path, seen = "/events?limit=10", []
+    while True:
+        page = await server.get(path)
+        assert len(page["events"]) <= 10
+        seen += page["events"]
+        if page["next_after"] is None:
+            break
+        assert page["next_after"] == page["events"][-1]["seq"]
+        path = f"/events?limit=10&after={page['next_after']}"
+    assert [e["seq"] for e in seen] == [result["seq"] for result in published[1]["results"]]
+    assert [e["message"] for e in seen] == [f"m{n}" for n in range(25)]
+    ws = await server.ws("after=0")
+    assert [(await ws.receive_json(timeout=10)) for _ in seen] == seen
+    assert (await server.get("/events?types=step_completed")) == {"events": [], "next_after": None}
+    for query in ("limit=0", "limit=1001", "after=x", "types=nonsense"):
+        assert (await _problem(server, f"/events?{query}", 400))["code"] == "bad_request"
+
+
 async def test_limits_are_1_to_1000(server: Server) -> None:
     """`limit` 1–1000, 100 if absent."""
     await server.post([event() for _ in range(1200)])
@@ -220,7 +241,7 @@ async def test_what_is_not_there_is_a_404_problem(server: Server, path: str) -> 
 
 async def test_a_wrong_method_says_which_are_allowed(server: Server) -> None:
     """405 with `Allow`."""
-    problem = await _problem(server, "/events", 405)
+    problem = await _problem(server, "/workers/x/drain", 405)
     assert problem["code"] == "method_not_allowed"
     async with server.client.delete(f"{server.url}/sessions/x") as response:
         assert response.status == 405

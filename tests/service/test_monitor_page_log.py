@@ -1,0 +1,233 @@
+"""The live log as a tool: filters, places in the log, taking lines along."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import SEQS, OpenPage, browsing, progress, shown_seqs, until_shown
+from tests.monitor_server import Server, StartServer, event, until
+
+
+@pytest.fixture
+async def open_page() -> AsyncIterator[OpenPage]:
+    """Opens pages; the test fails if one of them had an error."""
+    async with browsing() as opening:
+        yield opening
+
+
+async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
+    """Publish over HTTP; returns the seq of each."""
+    status, answer = await server.post(list(events))
+    assert status == 200, answer
+    return [result["seq"] for result in answer["results"]]
+
+
+async def until_seqs(page: Page, wanted: list[int]) -> None:
+    """Wait until the log shows exactly these events."""
+    await page.wait_for_function(f"wanted => String(({SEQS})()) === String(wanted)", arg=wanted)
+
+
+async def test_a_regular_expression_filters_and_a_bad_one_says_so(
+    server: Server, open_page: OpenPage
+) -> None:
+    """Filter by regex; a bad regex says so; what comes later is filtered too; the address keeps it."""
+    page = await open_page(server.url)
+    seqs = await publish(server, *(progress(n) for n in range(1, 31)))
+    await until_shown(page, seqs[-1])
+    await page.get_by_label("Regular expression").check()
+    await page.locator("#log-text").fill(r"^line (7|2\d) OF")
+    await until_seqs(page, [seqs[6], *seqs[19:29]])
+    later = await publish(server, progress(7), progress(8))
+    await until_seqs(page, [seqs[6], *seqs[19:29], later[0]])
+    await page.reload()
+    await until_seqs(page, [seqs[6], *seqs[19:29], later[0]])
+    await page.locator("#log-text").fill("Line (")
+    await expect(page.locator("#log-fault")).to_contain_text("Not a regular expression")
+    await expect(page.locator("#log-text")).to_have_attribute("aria-invalid", "true")
+    await until_seqs(page, seqs + later)
+    await page.locator("#log-text").fill("Line 8 ")
+    await expect(page.locator("#log-fault")).to_be_hidden()
+    await until_seqs(page, [seqs[7], later[1]])
+
+
+async def test_a_catastrophic_pattern_is_ended_and_the_page_stays_quick(
+    server: Server, open_page: OpenPage
+) -> None:
+    """A pattern that would run for years does not freeze the page: it is ended and named."""
+    page = await open_page(server.url)
+    seqs = await publish(server, event("book", message="a" * 60 + "!"), progress(1))
+    await until_shown(page, seqs[-1])
+    await page.evaluate(
+        "() => { window.longest = 0; new PerformanceObserver(list => list.getEntries().forEach("
+        "task => { window.longest = Math.max(window.longest, task.duration); "
+        "})).observe({type: 'longtask'}); }"
+    )
+    await page.get_by_label("Regular expression").check()
+    await page.locator("#log-text").fill("^(a+)+$")
+    await expect(page.locator("#log-fault")).to_contain_text("takes too long", timeout=15_000)
+    assert await page.evaluate("() => window.longest") < 1000
+    seqs += await publish(server, progress(2))
+    await until_seqs(page, seqs)
+
+
+async def test_the_log_filters_by_worker(server: Server, open_page: OpenPage) -> None:
+    """Filter by worker: however an event names it."""
+    page = await open_page(server.url)
+    seqs = await publish(
+        server,
+        progress(1, worker_info={"host": "gpu-1.lab", "port": 2222, "name": "left"}),
+        progress(2, data={"worker_info": {"host": "gpu-2.lab"}}),
+        progress(3, usage=[{"provider": "ssh", "model": "m", "worker": "right"}]),
+        event("book", "worker_status", data={"worker": "right", "state": "up"}),
+        progress(5),
+    )
+    for wanted, found in (
+        ("left", seqs[:1]),
+        ("gpu-1.lab:2222", seqs[:1]),
+        ("GPU-2", seqs[1:2]),
+        ("right", seqs[2:4]),
+        ("", seqs),
+    ):
+        await page.locator("#log-worker").fill(wanted)
+        await until_seqs(page, found)
+
+
+async def test_a_link_to_a_line_opens_it_where_only_the_server_has_it(
+    server: Server, open_page: OpenPage
+) -> None:
+    """`#seq` opens around a line that was never sent to the page, and leads on and back to the live end."""
+    seqs: list[int] = []
+    for start in range(0, 3000, 500):
+        sent = (progress(n, 3000, f"book-{n % 4}") for n in range(start, start + 500))
+        seqs += await publish(server, *sent)
+    wanted = seqs[1200]
+    page = await open_page(server.url, f"/monitor#{wanted}")
+    line = page.locator(f'#log-lines [data-seq="{wanted}"]')
+    await expect(line).to_be_in_viewport()
+    await expect(line).to_have_attribute("aria-current", "true")
+    await expect(line.locator(".seq")).to_be_focused()
+    await expect(page.locator("#log-note")).to_have_text("From the server's log")
+    assert await shown_seqs(page) == seqs[1000:1400]
+    await page.get_by_role("button", name="Read earlier lines").click()
+    await until_seqs(page, seqs[500:1400])
+    await page.get_by_role("button", name="Read later lines").click()
+    await until_seqs(page, seqs[500:1900])
+    await page.locator("#to-end").click()
+    await until_shown(page, seqs[-1])
+    assert "#" not in page.url
+    await line.wait_for(state="detached")
+    # A line gives the link that leads to it.
+    newest = page.locator(f'#log-lines [data-seq="{seqs[-1]}"]')
+    await newest.locator(".seq").click()
+    await newest.get_by_role("link", name="Link to event").click()
+    await expect(page).to_have_url(f"{server.url}/monitor#{seqs[-1]}")
+    await expect(newest).to_have_attribute("aria-current", "true")
+
+
+async def test_a_link_to_a_line_that_is_gone_says_so(start: StartServer, open_page: OpenPage) -> None:
+    """A permalink says so if retention has trimmed the line, or if there is no such event yet."""
+    server = await start(event_log={"events_per_session": 50})
+    for first in range(0, 400, 20):
+        await publish(server, *(progress(n) for n in range(first, first + 20)))
+    kept = (await server.get("/events?limit=1000"))["events"]
+    assert kept[0]["seq"] > 5
+    page = await open_page(server.url, "/monitor#5")
+    marker = page.locator("#log-lines .marker")
+    await expect(marker).to_contain_text("Event 5 is no longer kept")
+    await page.goto(f"{server.url}/monitor#999999")
+    await expect(marker).to_contain_text("no event 999,999 yet")
+
+
+async def test_a_pause_keeps_its_lines_however_much_comes(server: Server, open_page: OpenPage) -> None:
+    """Pause without losing: what was on the page stays, can be filtered, and nothing is lost after."""
+    page = await open_page(server.url)
+    before = await publish(server, *(progress(n) for n in range(1, 21)))
+    await until_shown(page, before[-1])
+    await page.get_by_role("button", name="Pause").click()
+    during: list[int] = []
+    for first in range(0, 6000, 500):
+        sent = (progress(n, 9, f"s{n % 8}") for n in range(first, first + 500))
+        during += await publish(server, *sent)
+    await expect(page.locator("#log-note")).to_have_text("Paused, 6,000 new events", timeout=20_000)
+    await page.locator("#log-text").fill("Line 7 of")
+    await until_seqs(page, [before[6]])
+    await page.locator("#log-text").fill("")
+    await until_seqs(page, before)
+    await page.get_by_role("button", name="Resume").click()
+    await until_shown(page, during[-1])
+    # The page keeps the newest 5,000; the server has what came before them.
+    await page.locator("#log-session").fill("s7")
+    await expect(page.locator('#log-lines [data-session="s6"]')).to_have_count(0)
+    await page.get_by_role("button", name="Show older lines").click()
+    ours = during[7::8]
+    kept = [seq for seq in ours if seq >= during[-5000]]
+    await until_seqs(page, kept)
+    await page.get_by_role("button", name="Read earlier lines").click()
+    earlier = [seq for seq in ours if during[-5000] - 500 <= seq < during[-5000]]
+    await page.wait_for_function(
+        f"wanted => String(({SEQS})().slice(0, wanted.length)) === String(wanted)", arg=earlier
+    )
+
+
+async def test_a_time_leads_to_its_place_in_the_log(server: Server, open_page: OpenPage) -> None:
+    """Jump to time: the first event at or after it, wherever it is kept."""
+    first = await publish(server, *(progress(n) for n in range(1, 6)))
+    at = (await server.get(f"/events?after={first[-1] - 1}"))["events"][0]["received_at"]
+    # datetime-local counts whole seconds: the next event must lie in a later one than the first.
+    await until(lambda: time.time() > int(at) + 1.05, "the next second")
+    second = await publish(server, *(progress(n) for n in range(6, 9)))
+    page = await open_page(server.url, timezone_id="UTC")
+    await page.get_by_role("button", name="Tools").click()
+    text = await page.evaluate("at => new Date(at * 1000).toISOString().slice(0, 19)", int(at) + 1)
+    await page.locator("#log-time").fill(text)
+    await page.get_by_role("button", name="Go", exact=True).click()
+    await expect(page.locator("#log-lines [aria-current]")).to_have_attribute("data-seq", str(second[0]))
+    assert page.url.endswith(f"#{second[0]}")
+    await page.locator("#log-time").fill("2099-01-01T00:00:00")
+    await page.get_by_role("button", name="Go", exact=True).click()
+    await expect(page.locator("#log-said")).to_have_text("Nothing has come since then.")
+
+
+async def test_what_the_filter_shows_can_be_copied_and_saved(
+    server: Server, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """Copy, NDJSON and CSV hold exactly what the filter lets through; no cell of the CSV is a formula."""
+    page = await open_page(server.url, permissions=["clipboard-read", "clipboard-write"])
+    seqs = await publish(
+        server,
+        event(
+            "book", "translation_error", error='=HYPERLINK("x")\nsecond, "line"', data={"a": [1]}, mine="own"
+        ),
+        progress(2),
+        event("book", "translation_error", error="plain"),
+    )
+    await until_shown(page, seqs[-1])
+    await page.locator("#log-level").select_option("error")
+    await until_seqs(page, [seqs[0], seqs[2]])
+    await page.get_by_role("button", name="Tools").click()
+    saved = {}
+    for form in ("ndjson", "csv"):
+        async with page.expect_download() as downloading:
+            await page.locator(f"#log-{form}").click()
+        await (await downloading.value).save_as(tmp_path / form)
+        saved[form] = (tmp_path / form).read_bytes().decode()
+    lines = [orjson.loads(line) for line in saved["ndjson"].splitlines()]
+    assert lines == [e for e in (await server.get("/events"))["events"] if e["seq"] != seqs[1]]
+    rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
+    assert [int(row["seq"]) for row in rows] == [seqs[0], seqs[2]]
+    assert rows[0]["error"] == "'" + lines[0]["error"]
+    assert (rows[0]["data"], rows[0]["other"]) == ('{"a":[1]}', '{"mine":"own"}')
+    await page.locator("#log-copy").click()
+    await expect(page.locator("#log-said")).to_have_text("Copied 2 events.")
+    copied = await page.evaluate("() => navigator.clipboard.readText()")
+    assert f"#{seqs[2]}  " in copied
+    assert "translation_error  book  plain" in copied
