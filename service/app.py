@@ -84,6 +84,7 @@ async def _assemble(
     app[keys.INGEST] = server.ingest
     app[keys.LOG] = event_log
     app[keys.METRICS] = server.metrics
+    app[keys.PAGE] = pages.build()
     app[keys.PROBER] = server.prober
     app[keys.READERS] = server.readers
     app[keys.RELAY] = server.relay

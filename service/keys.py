@@ -8,6 +8,7 @@ from exporters.prometheus import PrometheusExporter
 from service.alertmanager import Alertmanager
 from service.config import Config
 from service.connections import Connections
+from service.http.page_build import PageBuild
 from service.ingest import Ingest
 from service.prober import Prober
 from service.projections.sessions import SessionProjection
@@ -22,6 +23,7 @@ CONNECTIONS = web.AppKey("connections", Connections)
 INGEST = web.AppKey("ingest", Ingest)
 LOG = web.AppKey("log", EventLog)
 METRICS = web.AppKey("metrics", PrometheusExporter)
+PAGE = web.AppKey("page", PageBuild)
 PROBER = web.AppKey("prober", Prober)
 READERS = web.AppKey("readers", Readers)
 RELAY = web.AppKey("relay", Relay)

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from importlib.resources import files
-from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from translation_events.version import __version__
+from service.http.page_build import PageBuild
+from service.keys import PAGE
 
 routes = web.RouteTableDef()
 
 STATIC: Final = Path(str(files("service"))) / "static"
-PAGE: Final = "monitor.html"
-WORKER: Final = "service_worker.js"
-_types: Final = MimeTypes()  # without the machine's own lists
-_types.add_type("application/manifest+json", ".webmanifest")
-_UTF8: Final = frozenset(
-    {"application/javascript", "application/json", "application/manifest+json", "image/svg+xml"}
-)
-CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Vary": "Accept-Encoding",
-    # Files change with the version and carry no hash in their name: ask, and get a 304.
-    "Cache-Control": "no-cache",
-}
+ASK: Final = "no-cache"  # kept by the browser, but asked for each time; usually answered with a 304
+KEEP: Final = "public, max-age=31536000, immutable"
 
 
 @routes.get("/")
@@ -48,43 +29,39 @@ async def root(request: web.Request) -> web.Response:
 @routes.get("/enhanced-monitor.html")
 async def monitor(request: web.Request) -> web.Response:
     """The page; which panels are open it reads from its own address."""
-    return _file(request, STATIC / PAGE)
+    build = request.app[PAGE]
+    page = build.session_page if request.query.get("session") else build.page
+    return page.response(request, ASK)
 
 
 @routes.get("/service-worker.js")
 async def service_worker(request: web.Request) -> web.Response:
-    """The service worker, from the root since it may only serve what lies below its own path.
+    """The service worker, from the root since it may only serve what lies below its own path."""
+    return request.app[PAGE].service_worker.response(request, ASK)
 
-    It carries the version, so that a browser takes a new one with each.
-    """
-    return _file(request, STATIC / WORKER, f"// translation-monitor {__version__}\n".encode())
+
+@routes.get("/static/{build:[0-9a-f]{24}}/{name:[a-z0-9_-]+\\.[a-z0-9]+}")
+async def asset_of_build(request: web.Request) -> web.Response:
+    """A file of this build; another's is not here, and one of ours in its place would not fit the rest."""
+    if request.match_info["build"] != request.app[PAGE].id:
+        raise web.HTTPNotFound
+    return _file(request, KEEP)
 
 
 @routes.get("/static/{name:[a-z0-9_-]+\\.[a-z0-9]+}")
 async def asset(request: web.Request) -> web.Response:
-    """A file of the page; the pattern leaves no way out of the folder."""
-    path = STATIC / request.match_info["name"]
-    if not path.is_file():
+    """A file by its bare name, for what stands alone: the offline page and what it needs."""
+    return _file(request, ASK)
+
+
+def build() -> PageBuild:
+    """The page as it is in the package now."""
+    return PageBuild(STATIC)
+
+
+def _file(request: web.Request, cache: str) -> web.Response:
+    """Only what was read at the start has a name here, so none leads out of the folder."""
+    found = request.app[PAGE].asset(request.match_info["name"])
+    if found is None:
         raise web.HTTPNotFound
-    return _file(request, path)
-
-
-def _file(request: web.Request, path: Path, head: bytes = b"") -> web.Response:
-    """The file after the `head`, whole and compressed, or a 304.
-
-    Not a FileResponse: one that compresses sends the end of an empty deflate stream after a 304 and a HEAD.
-    """
-    body = head + path.read_bytes()
-    etag = blake2b(body, digest_size=12).hexdigest()
-    response = web.Response(headers=HEADERS)
-    response.etag = etag
-    if any(tag.value in (etag, "*") for tag in request.if_none_match or ()):
-        response.set_status(304)
-        return response
-    response.body = body
-    kind = _types.guess_type(path.name)[0] or "application/octet-stream"
-    response.content_type = kind
-    if kind.startswith("text/") or kind in _UTF8:
-        response.charset = "utf-8"
-        response.enable_compression()  # 99 KB become 36
-    return response
+    return found.response(request, cache)

@@ -10,7 +10,6 @@ import { Layout } from "./layout.js";
 import { Log } from "./log.js";
 import { Notices } from "./notices.js";
 import { Pulse } from "./pulse.js";
-import { SessionRoom } from "./session_room.js";
 import { Sessions } from "./sessions.js";
 import { Stream } from "./stream.js";
 import { Theme } from "./theme.js";
@@ -28,7 +27,8 @@ const only = address.get("session") || null;
 
 const sessions = new Sessions({ only });
 const alerts = new Alerts();
-const room = only === null ? null : new SessionRoom(only);
+// A third of the page's scripts: read only by who looks at one session.
+const room = only === null ? null : new (await import("./session_room.js")).SessionRoom(only);
 const history = new History();
 const workers = new Workers();
 const throughput = new Throughput();
