@@ -143,10 +143,17 @@ class Connections:
 
     def has_room(self, role: Role) -> bool:
         """Whether one more of this role fits."""
-        if self.closing or len(self._open) >= self.limit:
-            return False
+        if role is not Role.PUBLISHER:
+            return self.viewers_free > 0
+        return not self.closing and len(self._open) < self.limit
+
+    @property
+    def viewers_free(self) -> int:
+        """How many more viewers fit."""
+        if self.closing:
+            return 0
         watching = self._roles[Role.VIEWER] + self._roles[Role.BOTH]
-        return role is Role.PUBLISHER or watching < self.viewer_limit
+        return max(0, min(self.viewer_limit - watching, self.limit - len(self._open)))
 
     def add(self, connection: Connection) -> None:
         """Count an open connection in."""

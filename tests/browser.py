@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,13 @@ class Pages:
         *,
         forgive: tuple[str, ...] = (),
         live: bool = True,
+        scripts: Sequence[str] = (),
         **options: Any,
     ) -> Page:
-        """Open the monitor of a server and wait until it is live; `forgive` is text of expected messages."""
+        """Open the monitor of a server and wait until it is live.
+
+        `forgive` is text of expected messages; `scripts` run before those of the page.
+        """
 
         def said(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning") and not any(part in message.text for part in forgive):
@@ -50,7 +54,8 @@ class Pages:
 
         context = await self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         page = await context.new_page()
-        await page.add_init_script(REPORT_CSP)
+        for script in (REPORT_CSP, *scripts):
+            await page.add_init_script(script)
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         page.on("console", said)
         await page.goto(url + path)

@@ -44,6 +44,8 @@ async def status(request: web.Request) -> web.Response:
         "viewers": connections.count(Role.VIEWER) + connections.count(Role.BOTH),
         "publishers": connections.count(Role.PUBLISHER) + connections.count(Role.BOTH),
         "connections_limit": connections.limit,
+        "viewers_limit": connections.viewer_limit,
+        "viewers_free": connections.viewers_free,
         "workers": len(app[WORKERS].views()),
         "lag_events": app[READERS].lag_events(),
         "links": _links(app),

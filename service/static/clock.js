@@ -12,7 +12,12 @@ export function noteServerTime(header) {
   ahead = Math.abs(difference) > WORTH_CORRECTING_S ? difference : 0;
 }
 
+/** A time of ours, milliseconds as Date.now(), in Unix seconds by the server's clock. */
+export function byServer(at) {
+  return at / 1000 + ahead;
+}
+
 /** Unix seconds by the server's clock. */
 export function serverNow() {
-  return Date.now() / 1000 + ahead;
+  return byServer(Date.now());
 }

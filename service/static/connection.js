@@ -1,9 +1,15 @@
 // What the page knows about its own connection: in the header, the title, the icon and, when it matters, a banner.
+import { byServer } from "./clock.js";
 import { byId, setText } from "./element.js";
 import { clockTime, counted } from "./units.js";
 
 const BEHIND_WORTH_SAYING = 200;
 const BANNER_AFTER_MS = 1500; // a hiccup that heals at once is not worth a banner
+
+const AWAY = "What you see is from then; the page goes on from there by itself.";
+const FULL =
+  "Close a monitor page that nobody needs, or start the server with a larger --max-connections. Until a place is free, " +
+  "sessions and workers are read every 10 s; the log then goes on by itself.";
 
 const LAMPS = {
   live: ["%231a7f37", "M10 16l4 5 8-10"],
@@ -81,11 +87,11 @@ export class ConnectionView {
     }
   }
 
-  #showBanner({ name, reason, since, logUnavailableSince }) {
+  #showBanner({ name, reason, full, since, logUnavailableSince }) {
     const cut = name !== "live" && since !== null && Date.now() - since > BANNER_AFTER_MS;
     let text = "";
     if (cut && name !== "catching_up" && (reason || name === "doubtful")) {
-      text = `Not live since ${clockTime(since / 1000)}: ${reason ?? "no answer"}. What you see is from then; the page goes on from there by itself.`;
+      text = `Not live since ${clockTime(byServer(since))}: ${reason ?? "no answer"}. ${full ? FULL : AWAY}`;
     } else if (logUnavailableSince) {
       text = `The server cannot write its event log since ${clockTime(logUnavailableSince)}. What is shown is complete up to then; producers keep their events and deliver them afterwards.`;
     } else if (name === "connecting" && !this.#banner.hidden) {

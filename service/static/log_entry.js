@@ -1,4 +1,5 @@
 // What the live log keeps of one event.
+import { serverNow } from "./clock.js";
 
 const DAY_S = 86400;
 
@@ -53,5 +54,5 @@ export function entryOf(event, size) {
 
 /** A line of the page's own: something happened to the stream, not in it. */
 export function markerOf(kind, message) {
-  return { marker: kind, message, at: Date.now() / 1000, level: "warning", size: message.length };
+  return { marker: kind, message, at: serverNow(), level: "warning", size: message.length };
 }

@@ -2,6 +2,7 @@
 import { Address } from "./address.js";
 import { Alerts } from "./alerts.js";
 import { read, ReadError } from "./api.js";
+import { byServer, serverNow } from "./clock.js";
 import { ConnectionView } from "./connection.js";
 import { byId } from "./element.js";
 import { History } from "./history.js";
@@ -14,7 +15,7 @@ import { Sessions } from "./sessions.js";
 import { Stream } from "./stream.js";
 import { Theme } from "./theme.js";
 import { Throughput } from "./throughput.js";
-import { clockTime, exact } from "./units.js";
+import { clockTime, counted, exact } from "./units.js";
 import { Workers } from "./workers.js";
 
 const READ_EVERY_MS = 1000;
@@ -79,11 +80,13 @@ function readAll() {
 /** What the watch of the stream compares itself with: the newest seq there is for this page. */
 async function probe() {
   const [status, session] = await Promise.all([read("/status"), only === null ? null : newestOf(only)]);
-  const { event_log: eventLog, viewers } = status.body;
+  const { event_log: eventLog } = status.body;
   return {
     logId: eventLog.id,
     newest: only === null ? eventLog.last_seq : session,
-    viewers,
+    viewers: status.body.viewers,
+    viewersLimit: status.body.viewers_limit,
+    viewersFree: status.body.viewers_free,
     unavailableSince: eventLog.unavailable_since ?? null,
   };
 }
@@ -113,8 +116,15 @@ const stream = new Stream({
       if (!event.type.endsWith("_progress")) readHistory.nudge();
     },
     gap({ missed, after, next }) {
-      const what = typeof missed === "number" ? `${exact(missed)} ${missed === 1 ? "event" : "events"}` : "Some events";
-      log.mark("gap", `${what} between ${exact(after)} and ${exact(next)} missed: the server had removed them before they could be shown.`);
+      const what = typeof missed === "number" ? counted(missed, "event") : "Some events";
+      // The server counts at once what it has removed here and there among the events that follow.
+      const where = missed > next - after - 1 ? `after ${exact(after)}` : `between ${exact(after)} and ${exact(next)}`;
+      log.mark("gap", `${what} ${where} missed: the server had removed them before they could be shown.`);
+    },
+    slept({ from, to }) {
+      const [since, until] = [clockTime(byServer(from)), clockTime(byServer(to))];
+      log.mark("asleep", `This page stood still from ${since} to ${until}: the computer slept, or the browser froze the page. What came meanwhile follows.`);
+      readAll();
     },
     reset() {
       log.clear();
@@ -126,7 +136,7 @@ const stream = new Stream({
     },
     opened() {
       log.opened();
-      if (connectedBefore) log.mark("reconnected", `Connected again at ${clockTime(Date.now() / 1000)}; the log goes on without a gap unless one is marked.`);
+      if (connectedBefore) log.mark("reconnected", `Connected again at ${clockTime(serverNow())}; the log goes on without a gap unless one is marked.`);
       connectedBefore = true;
       readAll();
     },

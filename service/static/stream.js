@@ -2,18 +2,21 @@
 //
 // An open socket proves nothing (a laptop that slept, a cut cable), and pings are invisible to scripts, so the
 // newest seq is read over HTTP now and then: what the log has and the socket does not bring is a dead socket.
+// How long each of it takes is promised in docs/page.md.
 import { Backoff } from "./backoff.js";
+import { Position } from "./position.js";
+import { Sleep } from "./sleep.js";
 
-const BACKLOG = 200; // events to begin with where there is no position yet
 const REPLAY_AT_MOST = 2000; // a new log longer than this is begun at its newest events instead
 const OPEN_WITHIN_MS = 10000;
-const PROBE_EVERY_MS = 15000;
+const PROBE_EVERY_MS = 10000;
+const SILENCE_MS = 5000; // events that stop coming are the end of the work or of the line: ask which
 const DOUBTFUL_PROBE_MS = 3000;
 const QUIET_MS = 3000;
 const STABLE_MS = 5000;
-const FROZEN_MS = 20000; // the page slept if a one-second tick comes this late
 const FAILED_PROBES = 2;
 
+const REFUSED = "the live connection is refused though places are free; a proxy on the way must let WebSockets through";
 const CLOSED_BECAUSE = {
   1001: "the server is going away",
   1008: "the server refused the connection",
@@ -22,11 +25,13 @@ const CLOSED_BECAUSE = {
 };
 
 /**
- * handlers: event(event, size), gap(frame), reset(frame), opened(), state(state), each called in stream order.
- * probe(): async, returns {logId, newest, viewers, unavailableSince} or throws with a message for people.
+ * handlers: event(event, size), gap(frame), reset(frame), opened(), slept({from, to}), state(state), each called
+ * in stream order. probe(): async, returns {logId, newest, viewers, viewersLimit, viewersFree, unavailableSince} or
+ * throws with a message for people.
  *
- * A state is {name, behind, reason, since, retryAt, position, logUnavailableSince}; `name` is one of connecting,
- * catching_up, live, doubtful, waiting. `behind` counts seqs, `since` and `retryAt` are milliseconds as Date.now().
+ * A state is {name, behind, reason, full, since, retryAt, logUnavailableSince}; `name` is one of
+ * connecting, catching_up, live, doubtful, waiting. `behind` counts seqs, `since` (the last moment known to have been
+ * live) and `retryAt` are milliseconds as Date.now(). `full`: the server answers but has no place for this page.
  */
 export class Stream {
   #session;
@@ -36,16 +41,16 @@ export class Stream {
   #socket = null;
   #attempt = 0;
   #timer = null;
-  #logId = null;
-  #position = null;
+  #position = new Position();
   #target = 0;
-  #nothingUpTo = 0;
   #connectTarget = 0;
   #caughtUp = false;
+  #unproven = false; // after a sleep: what the log has now is not known yet
   #openedAt = 0;
   #lastFrameAt = 0;
-  #lastTickAt = performance.now();
   #lastProbeAt = 0;
+  #heardAt = Date.now(); // the last sign that the socket brings all there is
+  #sleep = new Sleep();
   #probing = false;
   #failedProbes = 0;
   #overdue = null;
@@ -77,10 +82,6 @@ export class Stream {
     }
   }
 
-  get #seen() {
-    return Math.max(this.#position?.seq ?? 0, this.#nothingUpTo);
-  }
-
   async #connect() {
     this.#drop();
     const attempt = this.#attempt;
@@ -93,15 +94,13 @@ export class Stream {
       return;
     }
     if (attempt !== this.#attempt) return;
-    this.#logId = probe.logId;
     this.#logUnavailableSince = probe.unavailableSince;
     this.#connectTarget = this.#target = probe.newest;
-    // An empty log has a position too: what comes before the next attempt is then not cut to the newest few.
-    if (this.#position === null && probe.newest === 0) this.#position = { seq: 0, log: probe.logId };
-    this.#open(attempt, probe.viewers);
+    this.#position.found(probe.logId, probe.newest);
+    this.#open(attempt);
   }
 
-  #open(attempt, viewers) {
+  #open(attempt) {
     const socket = new WebSocket(this.#address());
     let opened = false;
     this.#socket = socket;
@@ -110,7 +109,8 @@ export class Stream {
       opened = true;
       clearTimeout(this.#timer);
       this.#openedAt = this.#lastFrameAt = this.#lastProbeAt = performance.now();
-      this.#caughtUp = false;
+      this.#heardAt = Date.now();
+      this.#caughtUp = this.#unproven = false;
       this.#failedProbes = 0;
       this.#overdue = null;
       this.#progress();
@@ -119,9 +119,24 @@ export class Stream {
     socket.onmessage = (message) => this.#take(message.data);
     socket.onclose = (closed) => {
       if (attempt !== this.#attempt) return;
-      const reason = closed.reason || CLOSED_BECAUSE[closed.code] || "the connection was cut";
-      this.#wait(opened ? reason : `the server answers but takes no more viewers (${viewers ?? "unknown"} connected)`);
+      this.#noticeSleep();
+      if (opened) this.#wait(closed.reason || CLOSED_BECAUSE[closed.code] || "the connection was cut");
+      else this.#explain(attempt);
     };
+  }
+
+  /** A refused upgrade tells a script nothing: the server's own count of its places does. */
+  async #explain(attempt) {
+    clearTimeout(this.#timer);
+    let [full, reason] = [false, REFUSED];
+    try {
+      const { viewers, viewersLimit, viewersFree } = await this.#probe();
+      full = viewersFree === 0;
+      if (full) reason = `all ${viewersLimit} places for viewers are taken (${viewers} connected)`;
+    } catch (error) {
+      reason = error.message;
+    }
+    if (attempt === this.#attempt) this.#wait(reason, { full });
   }
 
   #address() {
@@ -131,77 +146,79 @@ export class Stream {
     url.searchParams.set("batch", "1"); // many events then cost one message, not one each
     url.searchParams.set("client_id", "monitor-page");
     url.searchParams.set("session_id", this.#session ?? "*");
-    if (this.#position === null) url.searchParams.set("last", BACKLOG);
-    else url.searchParams.set("after", `${this.#position.seq}@${this.#position.log}`);
+    url.searchParams.set(...this.#position.query);
     return url;
   }
 
   #take(data) {
+    this.#noticeSleep();
     this.#lastFrameAt = performance.now();
+    this.#heardAt = Date.now();
     this.#failedProbes = 0;
     this.#overdue = null;
-    const frame = JSON.parse(data);
-    if (Array.isArray(frame)) frame.forEach((one) => this.#takeOne(one, data.length / frame.length));
-    else this.#takeOne(frame, data.length);
+    let frames;
+    try {
+      frames = [JSON.parse(data)].flat();
+    } catch {
+      this.#wait("the server sent a frame that is not JSON"); // and comes again from the last event before it
+      return;
+    }
+    for (const frame of frames) {
+      try {
+        this.#takeOne(frame, data.length / frames.length);
+      } catch (error) {
+        reportError(error); // one event that cannot be shown must not take along those behind it
+      }
+    }
     this.#progress();
   }
 
   #takeOne(frame, size) {
     if (typeof frame.seq === "number") {
-      if (this.#position !== null && frame.seq <= this.#position.seq) return;
-      this.#position = { seq: frame.seq, log: this.#logId };
-      this.#handlers.event(frame, size);
-      return;
-    }
-    if (frame.type === "gap") this.#gap(frame);
-    else if (frame.type === "log_unavailable") this.#logUnavailableSince = frame.since ?? Date.now() / 1000;
+      if (this.#position.take(frame.seq)) this.#handlers.event(frame, size);
+    } else if (frame.type === "gap") {
+      this.#position.skipTo(frame.next);
+      this.#handlers.gap(frame);
+    } else if (frame.type === "log_unavailable") this.#logUnavailableSince = frame.since ?? Date.now() / 1000;
     else if (frame.type === "log_available") this.#logUnavailableSince = null;
     else if (frame.type === "reset") this.#reset(frame);
   }
 
-  /** What retention removed is behind us now: told once, it is not asked for again. */
-  #gap(frame) {
-    if (typeof frame.next === "number") {
-      this.#nothingUpTo = Math.max(this.#nothingUpTo, frame.next - 1);
-      if (this.#position !== null && frame.next > this.#position.seq) {
-        this.#position = { seq: frame.next - 1, log: this.#logId };
-      }
-    }
-    this.#handlers.gap(frame);
-  }
-
   #reset(frame) {
-    this.#logId = frame.log;
+    const fromStart = frame.last_seq <= REPLAY_AT_MOST;
+    this.#position.reset(frame.log, { fromStart });
     this.#target = this.#connectTarget = frame.last_seq;
-    this.#nothingUpTo = 0;
-    this.#position = { seq: 0, log: frame.log };
     this.#handlers.reset(frame);
-    if (frame.last_seq > REPLAY_AT_MOST) {
-      this.#position = null;
-      this.#connect();
-    }
+    if (!fromStart) this.#connect();
   }
 
   /** Say where we stand; live only once all that the log had when we connected is here. */
   #progress() {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    this.#caughtUp ||= this.#seen >= this.#target;
+    this.#caughtUp ||= !this.#unproven && this.#position.seen >= this.#target;
     this.#show(this.#caughtUp ? "live" : "catching_up");
   }
 
   #tick() {
+    this.#noticeSleep();
     const now = performance.now();
-    const slept = now - this.#lastTickAt > FROZEN_MS;
-    this.#lastTickAt = now;
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     if (now - this.#openedAt > STABLE_MS) this.#backoff.reset();
-    if (now - this.#lastFrameAt > QUIET_MS && this.#seen < this.#connectTarget) {
-      // A fresh socket that stays quiet has nothing for us up to there: retention may have removed the newest.
-      this.#nothingUpTo = this.#connectTarget;
-      this.#progress();
-    }
-    const every = this.#failedProbes || this.#overdue || this.#seen < this.#target ? DOUBTFUL_PROBE_MS : PROBE_EVERY_MS;
-    if (slept || now - this.#lastProbeAt > every) this.#check();
+    const doubtful = this.#failedProbes || this.#overdue || this.#unproven || this.#position.seen < this.#target;
+    const fellSilent = this.#lastFrameAt > this.#lastProbeAt && now - this.#lastFrameAt > SILENCE_MS;
+    if (fellSilent || now - this.#lastProbeAt > (doubtful ? DOUBTFUL_PROBE_MS : PROBE_EVERY_MS)) this.#check();
+  }
+
+  /** After a sleep nothing is known, whatever the socket says: not live again before the server has answered. */
+  #noticeSleep() {
+    const slept = this.#sleep.look();
+    if (slept === null) return;
+    this.#liveUntil ??= slept.from;
+    this.#unproven = true;
+    this.#caughtUp = false;
+    this.#handlers.slept(slept);
+    this.#progress();
+    this.retry();
   }
 
   async #check() {
@@ -220,8 +237,8 @@ export class Stream {
     if (attempt !== this.#attempt || this.#socket === null) return;
     if (probe === null) {
       this.#failedProbes += 1;
-      if (this.#failedProbes >= FAILED_PROBES) this.#wait(reason);
-      else this.#show("doubtful", { reason });
+      if (this.#unproven || this.#failedProbes >= FAILED_PROBES) this.#wait(reason);
+      else this.#show("doubtful", { reason, since: this.#heardAt });
     } else {
       this.#judge(probe);
     }
@@ -230,26 +247,31 @@ export class Stream {
   #judge(probe) {
     this.#failedProbes = 0;
     this.#logUnavailableSince = probe.unavailableSince;
-    if (probe.logId === this.#logId) {
-      if (this.#overdue !== null && this.#seen < this.#overdue.newest) {
-        this.#wait("the live connection brought nothing although there are new events");
-        return;
-      }
-      const quiet = performance.now() - this.#lastFrameAt > DOUBTFUL_PROBE_MS;
-      this.#overdue = probe.newest > this.#seen && quiet ? { newest: probe.newest } : null;
-      this.#target = Math.max(this.#target, probe.newest);
-    } else {
+    if (!this.#position.isOf(probe.logId)) {
       this.#wait("the server has another log now");
       return;
     }
+    this.#unproven = false;
+    const quiet = performance.now() - this.#lastFrameAt > QUIET_MS;
+    if (quiet && this.#position.seen < this.#connectTarget) {
+      // A fresh socket that stays quiet has nothing for us up to there: retention may have removed the newest.
+      this.#position.nothingUpTo(this.#connectTarget);
+    }
+    if (this.#overdue !== null && this.#position.seen < this.#overdue) {
+      this.#wait("the live connection brought nothing although there are new events", { since: this.#heardAt });
+      return;
+    }
+    this.#overdue = probe.newest > this.#position.seen && quiet ? probe.newest : null;
+    if (this.#overdue === null) this.#heardAt = Date.now();
+    this.#target = Math.max(this.#target, probe.newest);
     this.#progress();
   }
 
-  #wait(reason) {
+  #wait(reason, { full = false, since } = {}) {
     this.#drop();
     const wait = this.#backoff.next();
     this.#timer = setTimeout(() => this.#connect(), wait);
-    this.#show("waiting", { reason: navigator.onLine ? reason : "this device is offline", retryAt: Date.now() + wait });
+    this.#show("waiting", { reason, full, since, retryAt: Date.now() + wait });
   }
 
   /** Forget the socket and whatever was under way: a dead one may take minutes to close by itself. */
@@ -264,16 +286,16 @@ export class Stream {
     }
   }
 
-  #show(name, { reason = null, retryAt = null } = {}) {
+  #show(name, { reason = null, retryAt = null, full = false, since = Date.now() } = {}) {
     if (name === "live") this.#liveUntil = null;
-    else this.#liveUntil ??= Date.now();
+    else this.#liveUntil ??= since;
     this.#handlers.state({
       name,
-      reason,
+      reason: reason !== null && !navigator.onLine ? "this device is offline" : reason,
       retryAt,
+      full,
       since: this.#liveUntil,
-      behind: Math.max(0, this.#target - this.#seen),
-      position: this.#position,
+      behind: Math.max(0, this.#target - this.#position.seen),
       logUnavailableSince: this.#logUnavailableSince,
     });
   }

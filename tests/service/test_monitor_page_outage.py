@@ -183,11 +183,18 @@ async def test_an_unavailable_log_is_said_and_taken_back(tmp_path: Path, open_pa
 
 
 async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_page: OpenPage) -> None:
-    """Over the connection limit the page says why it is not live, and comes in when a place is free."""
-    server = await start(server={"max_connections": 2})
-    taken = await server.ws("role=viewer")
+    """Over the limit the page says why it is not live and what to do; a free place brings it in."""
+    server = await start(server={"max_connections": 4})
+    taken = [await server.ws("role=viewer") for _ in range(3)]
     page = await open_page(server.url, forgive=OUTAGE, live=False)
-    await expect(page.get_by_role("alert")).to_contain_text("takes no more viewers", timeout=15_000)
+    status, banner = await server.get("/status"), page.get_by_role("alert")
+    assert (status["viewers"], status["viewers_limit"], status["viewers_free"]) == (3, 3, 0)
+    await expect(banner).to_contain_text("all 3 places for viewers are taken (3 connected)", timeout=15_000)
+    await expect(banner).to_contain_text("Close a monitor page that nobody needs")
     await expect(page).to_have_title("Disconnected · Translation Monitor")
-    await taken.close()
+    _, answer = await server.post([progress(n) for n in range(40)])
+    await expect(page.locator('.card[data-session="book"]')).to_have_count(1, timeout=15_000)
+    await taken[0].close()
     await until_live(page)
+    await expect(banner).to_be_hidden()
+    assert await shown_seqs(page) == [result["seq"] for result in answer["results"]]

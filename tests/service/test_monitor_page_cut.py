@@ -1,0 +1,171 @@
+"""The page on a line gone silent, in a computer that sleeps, with a wrong clock: it says so and heals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import OUTAGE, OpenPage, browsing, progress, shown_seqs, until_live, until_shown
+from tests.cable import cabled
+from tests.monitor_server import Server, StartServer, event
+
+DOUBTFUL_WITHIN_MS = 21_000  # docs/page.md: after 20 s at the latest "No answer…" is said
+WAITING_WITHIN_MS = 14_000  # … and 12 s later the connection is given up
+# Shifts the page's wall clock by `window.ahead` ms: a device whose clock is wrong, or a laptop that slept.
+WRONG_CLOCK = """
+    window.ahead ??= AHEAD;
+    const RealDate = Date;
+    window.Date = class extends RealDate {
+        constructor(...given) { super(...(given.length ? given : [RealDate.now() + window.ahead])); }
+        static now() { return RealDate.now() + window.ahead; }
+    };
+"""
+
+
+@pytest.fixture
+async def open_page() -> AsyncIterator[OpenPage]:
+    """Opens pages; the test fails if one of them had an error."""
+    async with browsing() as opening:
+        yield opening
+
+
+async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
+    status, answer = await server.post(list(events))
+    assert status == 200, answer
+    return [result["seq"] for result in answer["results"]]
+
+
+def work(first: int, last: int) -> list[dict[str, Any]]:
+    """Three sessions at once; the first of them ends with errors and a cost, the second fails."""
+    usage = {"provider": "x", "model": "m", "input_tokens": 100, "output_tokens": 50, "cost_usd": 0.25}
+    events = [progress(n, session_id=f"book-{n % 3}", usage=usage) for n in range(first, last)]
+    return [
+        *events,
+        event("book-0", "translation_error", error="line 7 was refused", error_type="refusal"),
+        event("book-0", "translation_completed", failed_items=1),
+        event("book-1", "translation_error", error="no worker left", error_type="worker_lost", fatal=True),
+    ]
+
+
+async def equals_the_server(page: Page, server: Server) -> None:
+    """Counts, statuses, items, errors and cost as shown are those of the server's API."""
+    status = await server.get("/status")
+    active = (await server.get("/sessions"))["sessions"]
+    ended = (await server.get("/sessions/history"))["sessions"]
+    counts = status["sessions"]
+    for name, number in {
+        "active": counts["running"] + counts["stalled"],
+        "completed": counts["completed"],
+        "with failures": counts["completed_with_failures"],
+        "failed": counts["failed"] + counts["lost"] + counts["timed_out"],
+    }.items():
+        await expect(page.locator(f'[data-count="{name}"] b')).to_have_text(str(number), timeout=12_000)
+    for session in [*active, *ended]:
+        card = page.locator(f'.card[data-session="{session["session_id"]}"]')
+        await expect(card).to_have_attribute("data-status", session["status"], timeout=12_000)
+        await expect(card.locator("[data-fact=errors] dd")).to_have_text(str(session["errors"]))
+        await expect(card.locator("[data-fact=items] dd")).to_have_text(
+            f"{session['items_done']} of {session['total_items']:,}"
+        )
+        await expect(card.locator("[data-fact=cost] dd")).to_have_text(f"${session['usage']['cost_usd']:.2f}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forget", [False, True], ids=["the connections live on", "the router forgot them"])
+async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
+    tmp_path: Path, start: StartServer, open_page: OpenPage, forget: bool
+) -> None:
+    """Nothing is closed and nothing answers: the page's own watch finds out within the promised time."""
+    server = await start(tmp_path / "events.db")
+    async with cabled(server.port) as cable:
+        page = await open_page(cable.url, forgive=OUTAGE)
+        seqs = await publish(server, *work(0, 60))
+        await until_shown(page, seqs[-1])
+        began = asyncio.get_running_loop().time()
+        cable.cut()
+        seqs += await publish(server, *work(60, 120))
+        await expect(page.locator("body[data-connection=doubtful]")).to_have_count(
+            1, timeout=DOUBTFUL_WITHIN_MS
+        )
+        await expect(page.locator("#connection-text")).to_have_text("No answer…")
+        await expect(page.get_by_role("alert")).to_contain_text("Not live since")
+        await expect(page.locator("body[data-connection=waiting]")).to_have_count(
+            1, timeout=WAITING_WITHIN_MS
+        )
+        await expect(page.get_by_role("alert")).to_contain_text("no answer within 8 s")
+        seqs += await publish(server, *work(120, 150))
+        await asyncio.sleep(max(0.0, 30.0 - (asyncio.get_running_loop().time() - began)))
+        cable.mend(forget=forget)
+        await until_live(page)
+        await expect(page.get_by_role("alert")).to_be_hidden()
+        seqs += await publish(server, *work(150, 160))
+        await until_shown(page, seqs[-1])
+        assert await shown_seqs(page) == seqs
+        await equals_the_server(page, server)
+        await page.close()
+
+
+@pytest.mark.slow
+async def test_connections_that_hang_are_tried_again_until_one_answers(
+    start: StartServer, open_page: OpenPage
+) -> None:
+    """The line is cut and new connections hang: each attempt ends by the page's own time limit."""
+    server = await start()
+    async with cabled(server.port) as cable:
+        page = await open_page(cable.url, forgive=OUTAGE)
+        seqs = await publish(server, *work(0, 30))
+        await until_shown(page, seqs[-1])
+        cable.sever()
+        await expect(page.locator("body[data-connection=waiting]")).to_have_count(1)
+        await expect(page.get_by_role("alert")).to_contain_text("no answer within 8 s", timeout=15_000)
+        seqs += await publish(server, *work(30, 60))
+        cable.mend()
+        await until_live(page)
+        await until_shown(page, seqs[-1])
+        assert await shown_seqs(page) == seqs
+        await equals_the_server(page, server)
+        await page.close()
+
+
+@pytest.mark.slow
+async def test_a_laptop_that_slept_is_not_called_live_before_the_server_has_answered(
+    server: Server, open_page: OpenPage
+) -> None:
+    """After a sleep the socket looks open and brings nothing: not live until asked, then nothing missing."""
+    async with cabled(server.port) as cable:
+        page = await open_page(cable.url, forgive=OUTAGE, scripts=[WRONG_CLOCK.replace("AHEAD", "0")])
+        seqs = await publish(server, *work(0, 30))
+        await until_shown(page, seqs[-1])
+        cable.cut()
+        seqs += await publish(server, *work(30, 60))
+        await page.evaluate("window.ahead = 3_600_000")  # all the page can see of an hour's sleep
+        await expect(page.locator("#log-lines [data-marker=asleep]")).to_have_count(1)
+        await expect(page.locator("body[data-connection=live]")).to_have_count(0)
+        cable.mend(forget=True)
+        await until_live(page)
+        await until_shown(page, seqs[-1])
+        assert await shown_seqs(page) == seqs
+        await equals_the_server(page, server)
+        await page.close()
+
+
+@pytest.mark.parametrize("ahead_ms", [3_600_000, -3_600_000], ids=["an hour fast", "an hour slow"])
+async def test_a_wrong_clock_changes_no_duration(server: Server, open_page: OpenPage, ahead_ms: int) -> None:
+    """Elapsed times are the server's: neither negative nor an hour too long, and they never jump back."""
+    await publish(server, *(progress(n) for n in range(1, 9)))
+    page = await open_page(server.url, scripts=[WRONG_CLOCK.replace("AHEAD", str(ahead_ms))])
+    fact = page.locator('.card[data-session="book"] [data-fact=elapsed] dd')
+    shown = [0]
+    for n in range(9, 15):
+        [seq] = await publish(server, progress(n))
+        await until_shown(page, seq)
+        await asyncio.sleep(0.5)
+        shown.append(int((await fact.inner_text()).removesuffix(" s")))
+        duration_s = (await server.get("/sessions/book"))["duration_s"]
+        assert abs(shown[-1] - duration_s) < 2.5, "not what the server says"
+    assert shown == sorted(shown)
