@@ -97,3 +97,19 @@ def test_a_start_without_a_decision_says_what_is_missing(engine: ContainerEngine
         assert "insecure" in monitor.log()
     finally:
         monitor.remove()
+
+
+def test_it_can_tell_people_outside_of_the_page(engine: ContainerEngine, image: str) -> None:
+    """The library behind `MONITOR_NOTIFY` is in it: an address is refused for what it is."""
+    monitor = Container(
+        engine,
+        image,
+        ["--network=none", "--env=MONITOR_INSECURE=true", "--env=MONITOR_NOTIFY=nobody-knows://here"],
+    )
+    try:
+        monitor.start()
+        engine("wait", monitor.name)
+        assert "is not one that Apprise understands" in monitor.log()
+        assert monitor.state()["ExitCode"] == 2
+    finally:
+        monitor.remove()
