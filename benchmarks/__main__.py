@@ -1,4 +1,4 @@
-"""`python -m benchmarks [P1 … P13] [--reps N] [--quick] [--full]`: measure, print the table."""
+"""`python -m benchmarks [P1 … P15] [--reps N] [--quick] [--full]`: measure, print the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from benchmarks import build, fanout, ingest, machine, memory, scrape, stall, start, telemetry, tunnel
+from benchmarks import (
+    build,
+    fanout,
+    ingest,
+    machine,
+    memory,
+    page,
+    paint,
+    scrape,
+    stall,
+    start,
+    telemetry,
+    tunnel,
+)
 from benchmarks.machine import Missing
 from benchmarks.row import Row, render
 from benchmarks.session import BenchSession
@@ -25,6 +38,8 @@ MEASURES: Final[Sequence[tuple[Collection[str], Measure]]] = (
     (telemetry.NAMES, telemetry.measure),
     (tunnel.NAMES, tunnel.measure),
     (stall.NAMES, stall.measure),
+    (page.NAMES, page.measure),
+    (paint.NAMES, paint.measure),
 )
 NAMES: Final = sorted((name for names, _ in MEASURES for name in names), key=lambda name: int(name[1:]))
 
