@@ -1,7 +1,7 @@
 """The page at 1,000 events a second of 50 sessions: nothing missing, and the page stays usable.
 
-The figures of a whole minute on a quiet machine are docs/performance.md's; here the bounds are wide enough for
-a machine that does other things too.
+The figures of a whole minute on a quiet machine are docs/performance.md's; here the bounds are wide enough
+for a machine that does other things too.
 """
 
 from __future__ import annotations
