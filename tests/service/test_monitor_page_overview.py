@@ -20,8 +20,8 @@ LOOSE_TIMES = r"""() => {
   const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
-    const { textContent, parentElement } = walker.currentNode;
-    if (/(^|[^\d.:])\d\d:\d\d\b/.test(textContent) && !parentElement.closest('time, .what')) found.push(textContent);
+    const { textContent: text, parentElement: parent } = walker.currentNode;
+    if (/(^|[^\d.:])\d\d:\d\d\b/.test(text) && !parent.closest('time, .what')) found.push(text);
   }
   return found;
 }"""
