@@ -177,7 +177,7 @@ async def test_a_missing_program_is_told_at_the_start_and_the_others_do_the_work
     assert "install it there" in last
     assert not (tmp_path / "out.md").exists()
     session = await monitor.get("/sessions/none")
-    assert (session["status"], session["items_done"]) == ("failed", 0)
+    assert (session["status"], session["items_done"]) == ("failed", None)
     (failure,) = [e for e in await events(monitor, "none") if e["type"] == "translation_error"]
     assert (failure["error_type"], failure["fatal"]) == ("engine_down", True)
 
