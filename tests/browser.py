@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
 
 from tests.monitor_server import event
 from tests.parts import need
@@ -52,12 +52,17 @@ class Pages:
             if message.type in ("error", "warning") and not any(part in message.text for part in forgive):
                 self.problems.append(f"console: {message.text} {message.location}")
 
+        async def asked(dialog: Dialog) -> None:
+            self.problems.append(f"dialog: {dialog.message}")
+            await dialog.dismiss()
+
         context = await self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         page = await context.new_page()
         for script in (REPORT_CSP, *scripts):
             await page.add_init_script(script)
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         page.on("console", said)
+        page.on("dialog", asked)
         await page.goto(url + path)
         if live:
             await until_live(page)

@@ -6,7 +6,7 @@ import { UNKNOWN } from "./units.js";
 export class Fact {
   #label;
   #time = null;
-  value = element("dd");
+  value = element("dd", { dir: "auto" }); // a text of another direction shows its beginning
 
   /** `attributes` are the row's: data-fact and the like. */
   constructor(name, attributes = {}) {

@@ -42,8 +42,8 @@ export class WorkerCard {
   #since = element("time", { class: "note since" });
   #name = element("bdi", { class: "name" });
   #type = element("bdi", { class: "kind" });
-  #reason = element("bdi");
-  #reasonLine = element("p", { class: "reason" }, this.#reason);
+  #reason = element("span");
+  #reasonLine = element("p", { class: "reason", dir: "auto" }, this.#reason);
   #facts = new Map(FACTS.map((name) => [name, new Fact(name, { "data-fact": name.toLowerCase() })]));
   #session = element("a", { "data-link": "session" });
   #grafana = element("a", { "data-link": "grafana", text: "Grafana", target: "_blank", rel: "noopener noreferrer" });
