@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.monitor_server import event
 from tests.parts import need
@@ -16,14 +16,28 @@ from tests.parts import need
 CHROMIUM = Path("/usr/bin/chromium")
 HAS_CHROMIUM = CHROMIUM.exists()
 # The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
-# An interface of this machine came or went meanwhile (a container's, say): no word about the page.
-ELSEWHERE = ("net::ERR_NETWORK_CHANGED",)
 OUTAGE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 REPORT_CSP = (
     "addEventListener('securitypolicyviolation', v => "
     "console.error(`CSP: ${v.violatedDirective} ${v.blockedURI} ${v.sourceFile}:${v.lineNumber}`))"
 )
 SEQS = "() => [...document.querySelectorAll('#log-lines [data-seq]')].map(l => Number(l.dataset.seq))"
+
+# One step of reading the log, up or down: the lines then in the page, and whether to go on.
+STEP = """async down => {
+  const frame = document.getElementById('log-lines');
+  const frames = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const first = () => frame.querySelector('[data-seq]')?.dataset.seq;
+  const place = () => `${frame.scrollTop} ${frame.scrollHeight} ${first()}`;
+  const before = place();
+  frame.scrollTop += (down ? 1 : -1) * frame.clientHeight;
+  await frames();
+  const [top, bottom] = [...frame.querySelectorAll('.edge')].map(edge => !edge.hidden);
+  return {
+    more: place() !== before || (down ? bottom : top),
+    seqs: [...frame.querySelectorAll('[data-seq]')].map(line => Number(line.dataset.seq)),
+  };
+}"""
 
 OpenPage = Callable[..., Awaitable[Page]]
 
@@ -51,14 +65,8 @@ class Pages:
         """
 
         def said(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning") and not any(
-                part in message.text for part in (*forgive, *ELSEWHERE)
-            ):
+            if message.type in ("error", "warning") and not any(part in message.text for part in forgive):
                 self.problems.append(f"console: {message.text} {message.location}")
-
-        async def asked(dialog: Dialog) -> None:
-            self.problems.append(f"dialog: {dialog.message}")
-            await dialog.dismiss()
 
         context = await self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         page = await context.new_page()
@@ -66,7 +74,6 @@ class Pages:
             await page.add_init_script(script)
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         page.on("console", said)
-        page.on("dialog", asked)
         await page.goto(url + path)
         if live:
             await until_live(page)
@@ -115,6 +122,24 @@ async def shown_seqs(page: Page) -> list[int]:
     """The seqs of the log's lines, from top to bottom."""
     seqs: list[int] = await page.evaluate(SEQS)
     return seqs
+
+
+async def read_log(page: Page, *, down: bool = False) -> list[int]:
+    """Scroll through the log, up to its beginning or down to its end; returns the seqs seen, ascending.
+
+    Fails if a view of it on the way was out of order or left one out.
+    """
+    views: list[list[int]] = [await shown_seqs(page)]
+    while True:
+        step = await page.evaluate(STEP, down)
+        views.append(step["seqs"])
+        if not step["more"]:
+            break
+    seen = sorted({seq for view in views for seq in view})
+    place = {seq: index for index, seq in enumerate(seen)}
+    for view in views:
+        assert view == (seen[place[view[0]] :][: len(view)] if view else []), view
+    return seen
 
 
 def progress(number: int, total: int = 1000, session_id: str = "book", **fields: Any) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from translation_events.version import __version__
 
 routes = web.RouteTableDef()
 
-# The uids and the variables of dashboards/grafana/json/translation-session.json and translation-workers.json.
+# The uid and the variable of dashboards/grafana/json/translation-session.json.
 SESSION_DASHBOARD: Final = "/d/translation-session?var-session={session_id}"
-WORKER_DASHBOARD: Final = "/d/translation-workers?var-worker={worker}"
 
 
 @routes.get("/status")
@@ -107,10 +106,9 @@ async def old_health(request: web.Request) -> web.Response:
 def _links(app: web.Application) -> dict[str, str | None]:
     """Where people look further, as templates; None where nobody has configured an address."""
     telemetry = app[CONFIG].telemetry
-    grafana = None if telemetry.grafana_url is None else telemetry.grafana_url.rstrip("/")
+    grafana = telemetry.grafana_url
     return {
-        "session_dashboard": None if grafana is None else grafana + SESSION_DASHBOARD,
-        "worker_dashboard": None if grafana is None else grafana + WORKER_DASHBOARD,
+        "session_dashboard": None if grafana is None else grafana.rstrip("/") + SESSION_DASHBOARD,
         "trace": telemetry.trace_url,
     }
 

@@ -2,13 +2,9 @@
 //
 // Names are PANEL.WORD ("log.text"), so that panels cannot meet; "session" is the whole page's. "#" is the fragment.
 
-const STEP_AFTER_MS = 2000; // the letters of one word typed are one step of the history, not five
-
 export class Address {
   #handlers = [];
   #shown = location.href;
-  #written = "";
-  #writtenAt = -Infinity;
 
   constructor() {
     addEventListener("popstate", () => this.#moved());
@@ -24,20 +20,20 @@ export class Address {
   /**
    * Write what has changed, as {name: value}; "", null and false remove a name, true is "1".
    *
-   * A change is a step back leads over, unless the same names were written a moment ago or `step` is false. Write
-   * once somebody has settled on a value, not for every movement: browsers refuse more than 100 writes in 30 s.
-   * Handlers are not called: whoever writes knows.
+   * With `step` back leads over the change; without, it belongs to the one before, as the letters of a word do. Write
+   * at once: what waits is lost to a reload, and a step back would lead too far. Handlers are not called: whoever
+   * writes knows. Returns whether anything differed.
    */
   set(changes, { step = true } = {}) {
     const href = this.href(changes);
-    if (href === location.href) return;
-    const names = Object.keys(changes).filter((name) => this.get(name) !== textOf(changes[name])).join();
-    const now = performance.now();
-    const goesOn = names === this.#written && now - this.#writtenAt < STEP_AFTER_MS;
-    this.#written = names;
-    this.#writtenAt = now;
-    this.#shown = href;
-    history[step && !goesOn ? "pushState" : "replaceState"](null, "", href);
+    if (href === location.href) return false;
+    try {
+      history[step ? "pushState" : "replaceState"](null, "", href);
+    } catch (error) {
+      if (error.name !== "SecurityError") throw error; // Safari takes 100 writes in 30 s: a later one brings the rest
+    }
+    this.#shown = location.href;
+    return true;
   }
 
   /** The address with these changes: for a link. */
@@ -60,7 +56,6 @@ export class Address {
   #moved() {
     if (location.href === this.#shown) return; // both events come for one move
     this.#shown = location.href;
-    this.#written = "";
     this.#handlers.forEach((handler) => handler());
   }
 }

@@ -1,7 +1,7 @@
 // The newest events this page keeps, bounded in number and in size however long it stays open.
 
-const ENTRIES = 5000;
-const CHARACTERS = 8_000_000;
+export const ENTRIES = 5000;
+export const CHARACTERS = 8_000_000;
 const COMPACT_AT = 1024; // dropped places are given back in blocks: shifting an array costs its length
 
 /** Entries are addressed by how many were pushed before them: `first` ≤ index < `end`. */
@@ -35,18 +35,22 @@ export class EventRing {
     }
   }
 
-  /** The same entries under the same indices, to be looked at while this one goes on. */
-  copy() {
-    const copy = new EventRing();
-    copy.#entries = this.entries();
-    copy.#base = this.first;
-    copy.#size = this.#size;
-    return copy;
+  /** The entries with these indices, oldest first. */
+  slice(from = this.first, to = this.end) {
+    return this.#entries.slice(Math.max(from, this.first) - this.#base, to - this.#base);
   }
 
-  /** All entries, oldest first. */
-  entries() {
-    return this.#entries.slice(this.#gone);
+  /** The first event's seq, null without one. */
+  get firstSeq() {
+    for (let index = this.first; index < this.end; index += 1) if (this.at(index).seq !== undefined) return this.at(index).seq;
+    return null;
+  }
+
+  /** The index behind the last event up to a seq. */
+  behind(seq) {
+    let index = this.end;
+    while (index > this.first && !(this.at(index - 1).seq <= seq)) index -= 1;
+    return index;
   }
 
   at(index) {

@@ -2,7 +2,7 @@
 import { byId, element, setAttribute, setText } from "./element.js";
 import { TYPES } from "./log_entry.js";
 
-const TYPING_MS = 150;
+const TYPING_MS = 150; // then the lines are filtered
 const FIELDS = ["text", "level", "type", "session", "worker"];
 const LEVELS = [
   ["", "Any level"],
@@ -18,6 +18,8 @@ export class LogControls {
   #changed;
   #regex = byId("log-regex");
   #fault = byId("log-fault");
+  #editing = null;
+  #typing = null;
 
   /** `changed(fields)` is called with {text, regex, level, type, session, worker}. */
   constructor({ address, changed }) {
@@ -27,16 +29,16 @@ export class LogControls {
     field("level").append(...LEVELS.map(option));
     field("type").append(...[["", "Any type"], ...Object.entries(TYPES)].map(option));
     address.onMove(() => this.read());
-    let typing = null;
-    byId("log-filter").addEventListener("submit", (submitted) => submitted.preventDefault());
-    byId("log-filter").addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.#write(), TYPING_MS);
-    });
+    const form = byId("log-filter");
+    form.addEventListener("submit", (submitted) => submitted.preventDefault());
+    form.addEventListener("input", ({ target }) => this.#edited(target));
+    form.addEventListener("change", () => (this.#editing = null));
   }
 
   /** Take the filter from the address. */
   read() {
+    this.#editing = null;
+    clearTimeout(this.#typing);
     for (const name of FIELDS) field(name).value = this.#address.get(`log.${name}`);
     this.#regex.checked = this.#address.get("log.regex") !== "";
     this.#changed(this.#fields);
@@ -44,7 +46,8 @@ export class LogControls {
 
   setSession(id) {
     field("session").value = id;
-    this.#write();
+    this.#write({ step: true });
+    this.#changed(this.#fields);
   }
 
   /** Say beside the text what is wrong with it, "" for nothing. */
@@ -58,9 +61,15 @@ export class LogControls {
     return { ...Object.fromEntries(FIELDS.map((name) => [name, field(name).value.trim()])), regex: this.#regex.checked };
   }
 
-  #write() {
-    const fields = this.#fields;
-    this.#address.set(Object.fromEntries(Object.entries(fields).map(([name, value]) => [`log.${name}`, value])));
-    this.#changed(fields);
+  /** The address has each letter at once; what is typed into a field until it is left, or Enter, is one step. */
+  #edited(target) {
+    if (this.#write({ step: target !== this.#editing })) this.#editing = target;
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#changed(this.#fields), TYPING_MS);
+  }
+
+  #write(how) {
+    const values = Object.entries(this.#fields).map(([name, value]) => [`log.${name}`, value]);
+    return this.#address.set(Object.fromEntries(values), how);
   }
 }

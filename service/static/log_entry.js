@@ -39,7 +39,7 @@ export function eventTime(event) {
 }
 
 function messageOf(event) {
-  if (event.type === "session_ended") return `${event.status ?? "ended"}${event.reason ? `: ${event.reason}` : ""}`;
+  if (event.type === "session_ended") return `${event.data?.status ?? "ended"}: ${event.data?.reason ?? ""}`;
   if (event.type === "worker_status" && !event.message) {
     const { worker, state, reason } = event.data ?? {};
     return `${worker} is ${state}${reason ? `: ${reason}` : ""}`;
@@ -47,8 +47,8 @@ function messageOf(event) {
   return event.message ?? "";
 }
 
-/** `size` is the length of the event's JSON in characters. */
-export function entryOf(event, size) {
+/** `size` is the length of the event's JSON in characters, worked out where it is not known. */
+export function entryOf(event, size = JSON.stringify(event).length) {
   return { seq: event.seq, at: eventTime(event), level: levelOf(event), message: messageOf(event), event, size };
 }
 

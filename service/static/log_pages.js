@@ -1,5 +1,7 @@
-// The server's log where the page's own memory ends: pages of events before and after a place, the place of a time.
+// The server's log where the page's own memory ends: entries before and after a place, the place of a time.
 import { read } from "./api.js";
+import { entryOf } from "./log_entry.js";
+import { exact } from "./units.js";
 
 const PAGE = 1000; // the most that one answer holds
 const REACH = 4; // how much further back to look where the log turned out to be sparse
@@ -14,18 +16,18 @@ export class LogPages {
     this.#path = only === null ? "/events" : `/sessions/${encodeURIComponent(only)}/events`;
   }
 
-  /** At most `count` events with a greater seq, ascending. */
+  /** At most `count` entries with a greater seq, ascending. */
   async after(seq, count) {
     const found = [];
     for (let from = seq; from !== null && found.length < count; ) {
       const { body } = await read(this.#path, { after: from, limit: Math.min(PAGE, count - found.length) });
-      found.push(...body.events);
+      found.push(...body.events.map((event) => entryOf(event)));
       from = body.next_after;
     }
     return found;
   }
 
-  /** At most `count` events with a smaller seq, the newest of them, ascending. */
+  /** At most `count` entries with a smaller seq, the newest of them, ascending. */
   async before(seq, count) {
     for (let reach = count; ; reach *= REACH) {
       const start = Math.max(0, seq - 1 - reach);
@@ -41,22 +43,48 @@ export class LogPages {
     let found = null;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const [event] = await this.after(middle, 1);
-      if (event !== undefined && event.received_at < time) {
-        low = event.seq;
+      const [entry] = await this.after(middle, 1);
+      if (entry !== undefined && entry.event.received_at < time) {
+        low = entry.seq;
       } else {
-        found = event ?? found;
+        found = entry ?? found;
         high = middle;
       }
     }
     return found?.seq ?? null;
   }
 
+  /**
+   * {before, after, missing}: entries around a seq, at most `count` on each side, and why it is not among them.
+   *
+   * `missing` is a sentence, null where the event is there.
+   */
+  async around(seq, count) {
+    const [before, after] = await Promise.all([this.before(seq, count), this.after(seq - 1, count)]);
+    return { before, after, missing: after[0]?.seq === seq ? null : await this.#whyMissing(seq) };
+  }
+
+  /** The first seq that there can be: of the log, or of the session. */
+  async oldest() {
+    const { body } = await this.#summary();
+    return this.#only === null ? body.event_log.first_seq : body.first_seq;
+  }
+
   /** The newest seq that the log has given, for this session or at all. */
   async newest() {
-    const path = this.#only === null ? "/status" : `/sessions/${encodeURIComponent(this.#only)}`;
-    const { body } = await read(path);
+    const { body } = await this.#summary();
     return this.#only === null ? body.event_log.last_seq : body.last_seq;
+  }
+
+  #summary() {
+    return read(this.#only === null ? "/status" : `/sessions/${encodeURIComponent(this.#only)}`);
+  }
+
+  async #whyMissing(seq) {
+    const newest = await this.newest();
+    if (seq > newest) return `There is no event ${exact(seq)} yet; the newest is ${exact(newest)}.`;
+    if (this.#only !== null) return `Event ${exact(seq)} is not here: it belongs to another session, or retention has removed it.`;
+    return `Event ${exact(seq)} is no longer kept: retention has removed it. These are the events around it.`;
   }
 
   async #between(start, end, count) {
@@ -64,7 +92,7 @@ export class LogPages {
     for (let from = start; from !== null; ) {
       const { body } = await read(this.#path, { after: from, limit: PAGE });
       const before = body.events.filter((event) => event.seq < end);
-      found = [...found, ...before].slice(-count);
+      found = [...found, ...before.map((event) => entryOf(event))].slice(-count);
       from = before.length < body.events.length ? null : body.next_after;
     }
     return found;

@@ -2,6 +2,7 @@
 //
 // A pattern such as (a+)+$ takes longer than anybody lives on a short line, and a script cannot interrupt one.
 
+const FLAGS = "im"; // ^ and $ are where the message begins and ends, and so for the other texts of an event
 const WITHIN_MS = 1000; // for one batch; an honest pattern takes a few milliseconds
 const BATCH = 500;
 const BATCH_CHARACTERS = 500_000;
@@ -18,10 +19,10 @@ export class Pattern {
 
   /** Throws SyntaxError. `changed()` is called after new verdicts and after a fault. */
   constructor(source, changed) {
-    new RegExp(source, "i");
+    new RegExp(source, FLAGS);
     this.#changed = changed;
-    this.#worker = new Worker("/static/pattern_worker.js");
-    this.#worker.postMessage({ source });
+    this.#worker = new Worker(new URL("pattern_worker.js", import.meta.url));
+    this.#worker.postMessage({ source, flags: FLAGS });
     this.#worker.onmessage = ({ data }) => this.#take(data);
     this.#worker.onerror = () => this.#fail("The pattern could not be run.");
   }

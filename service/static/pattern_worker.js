@@ -3,7 +3,7 @@ let pattern = null;
 
 self.onmessage = ({ data }) => {
   if (data.source !== undefined) {
-    pattern = new RegExp(data.source, "i");
+    pattern = new RegExp(data.source, data.flags);
     return;
   }
   self.postMessage("begun");

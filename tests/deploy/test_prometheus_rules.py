@@ -44,7 +44,6 @@ EXPECTED = {
     "LogDiskLow": {"warning"},
     "BrokerDisconnected": {"critical"},
     "TelemetryDropping": {"warning"},
-    "NotificationsFailing": {"warning"},
     "EventLoopBlocked": {"warning"},
     "SessionSeriesDropped": {"info"},
     "Watchdog": {"none"},

@@ -78,7 +78,7 @@ async def test_a_thousand_events_a_second_all_arrive_and_the_log_stays_usable(
     async with asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(published(monitor.url), name="publish")
         lines = page.locator("#log-lines .line")
-        await expect(lines.nth(50)).to_be_attached(timeout=REACTS_WITHIN_MS)
+        await expect(lines.nth(20)).to_be_attached(timeout=REACTS_WITHIN_MS)
         await page.locator("#log-session").fill("session-7")
         others = page.locator("#log-lines [data-seq]:not([data-session=session-7])")
         await expect(others).to_have_count(0, timeout=REACTS_WITHIN_MS)
@@ -89,7 +89,7 @@ async def test_a_thousand_events_a_second_all_arrive_and_the_log_stays_usable(
     worked = await worked_s() - before
     assert newest == EVENTS
     await page.wait_for_function(
-        "(newest) => document.querySelector('#log-lines').lastElementChild?.dataset.seq === `${newest}`",
+        "(newest) => [...document.querySelectorAll('#log-lines .line')].at(-1)?.dataset.seq === `${newest}`",
         arg=newest,
     )
     seqs = await shown_seqs(page)

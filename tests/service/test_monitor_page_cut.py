@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, progress, shown_seqs, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, browsing, progress, read_log, until_live, until_shown
 from tests.cable import cabled
 from tests.monitor_server import Server, StartServer, event
 
@@ -105,7 +105,7 @@ async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
         await expect(page.get_by_role("alert")).to_be_hidden()
         seqs += await publish(server, *work(150, 160))
         await until_shown(page, seqs[-1])
-        assert await shown_seqs(page) == seqs
+        assert await read_log(page) == seqs
         await equals_the_server(page, server)
         await page.close()
 
@@ -127,7 +127,7 @@ async def test_connections_that_hang_are_tried_again_until_one_answers(
         cable.mend()
         await until_live(page)
         await until_shown(page, seqs[-1])
-        assert await shown_seqs(page) == seqs
+        assert await read_log(page) == seqs
         await equals_the_server(page, server)
         await page.close()
 
@@ -149,7 +149,7 @@ async def test_a_laptop_that_slept_is_not_called_live_before_the_server_has_answ
         cable.mend(forget=True)
         await until_live(page)
         await until_shown(page, seqs[-1])
-        assert await shown_seqs(page) == seqs
+        assert await read_log(page) == seqs
         await equals_the_server(page, server)
         await page.close()
 
