@@ -11,6 +11,7 @@ import { Layout } from "./layout.js";
 import { Log } from "./log.js";
 import { Notices } from "./notices.js";
 import { Pulse } from "./pulse.js";
+import { Release } from "./release.js";
 import { Sessions } from "./sessions.js";
 import { Stream } from "./stream.js";
 import { Theme } from "./theme.js";
@@ -36,6 +37,7 @@ const throughput = new Throughput();
 const log = new Log({ only, address });
 const layout = new Layout();
 const theme = new Theme();
+const release = new Release();
 const notices = new Notices();
 const connection = new ConnectionView({ only, retry: () => stream.retry() });
 
@@ -81,6 +83,7 @@ function readAll() {
 async function probe() {
   const [status, session] = await Promise.all([read("/status"), only === null ? null : newestOf(only)]);
   const { event_log: eventLog } = status.body;
+  release.seen(status.body.version);
   return {
     logId: eventLog.id,
     newest: only === null ? eventLog.last_seq : session,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Error, Page, Route, expect
 
 from service.http import pages
 from tests.browser import OUTAGE, OpenPage, browsing, until_live
@@ -152,3 +152,31 @@ async def test_a_server_that_goes_away_while_the_page_loads_is_waited_for(
     await expect(page.locator("#connection-text")).to_have_text("Connecting…")
     await monitor.start()
     await until_live(page)
+
+
+async def test_a_page_that_outlives_an_update_offers_the_new_one(
+    monitor: MonitorProcess, open_page: OpenPage
+) -> None:
+    """It goes on with the scripts it has, says so, and loses nothing by it."""
+    page = await open_page(monitor.url, forgive=FORGIVEN)
+    button = page.locator("#release")
+    await expect(button).to_be_hidden()
+
+    async def updated(route: Route) -> None:
+        try:
+            answer = await route.fetch()
+        except Error:  # not there yet
+            await route.abort()
+            return
+        await route.fulfill(response=answer, json={**await answer.json(), "version": "9.1.0"})
+
+    await page.route("**/status", updated)
+    await monitor.stop()
+    await expect(page.locator("#connection-text")).to_contain_text("Reconnecting")
+    await monitor.start()
+    await until_live(page)
+    await expect(button).to_have_text("Reload for 9.1.0")
+    async with page.expect_navigation():
+        await button.click()
+    await until_live(page)
+    await expect(button).to_be_hidden()
