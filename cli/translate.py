@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -203,7 +204,12 @@ def _listens(address: MonitorAddress) -> bool:
 @contextlib.contextmanager
 def _spans(environ: Mapping[str, str]) -> Iterator[None]:
     """Live spans, where a collector is configured."""
-    provider = live_provider(environ, service_name="translation-monitor-translate")
+    outcomes: Counter[str] = Counter()
+    provider = live_provider(
+        environ,
+        service_name="translation-monitor-translate",
+        outcomes=lambda outcome, spans: outcomes.update({outcome: spans}),
+    )
     if provider is None:
         yield
         return
@@ -212,6 +218,9 @@ def _spans(environ: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         provider.shutdown()
+        exported = outcomes.pop("exported", 0)
+        if outcomes:
+            log.warning("spans of this run are lost", exported=exported, **outcomes)
 
 
 def _cancel_on_sigterm() -> None:

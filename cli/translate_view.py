@@ -36,6 +36,7 @@ class TranslateView:
         self._bar: TaskID | None = None
         self._last_line = 0.0
         self._troubled: set[str] = set()
+        self._doubted: set[str] = set()
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -82,7 +83,10 @@ class TranslateView:
                 pass
 
     def _say_worker(self, worker: str, state: str, reason: str | None) -> None:
-        """A worker that takes no work, when that begins and ends: else one would only see the bar stop."""
+        """A worker that takes no work, when that begins and ends: else one would only see the bar stop.
+
+        Of one that is degraded only the first word, for its state may change with every probe.
+        """
         if state in _TAKES_NO_WORK:
             if worker not in self._troubled:
                 self._say(f"  worker {worker} is {state}: {reason}", bad=True)
@@ -90,6 +94,9 @@ class TranslateView:
         elif worker in self._troubled:
             self._troubled.remove(worker)
             self._say(f"  worker {worker} takes work again")
+        elif state == "degraded" and worker not in self._doubted:
+            self._doubted.add(worker)
+            self._say(f"  worker {worker} is degraded, and used all the same: {reason}")
 
     def _open_bar(self, fields: dict[str, Any]) -> None:
         self._last_line = time.monotonic()

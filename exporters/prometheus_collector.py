@@ -71,6 +71,9 @@ def _service_gauges(state: Snapshot) -> Samples:
         "translation_reader_lag_events": [
             ((reader,), lag) for reader, lag in state.reader_lag_events.items()
         ],
+        "translation_notifications_waiting": [
+            ((receiver,), count) for receiver, count in state.notices_waiting.items()
+        ],
     }
 
 

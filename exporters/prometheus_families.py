@@ -270,13 +270,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _gauge("log_connected", "1 while the log can be written, else 0."),
     _counter(
         "spans_total",
-        "Spans by outcome; only live spans of model requests and SSH commands can be queue_full.",
+        "Spans by outcome, tries of sessions' spans that failed among them; only live spans, here those of "
+        "probes of workers, can be queue_full.",
         Label("outcome", ("exported", "queue_full", "export_failed")),
     ),
     _counter(
         "notifications_total",
         "Notices to people, once for each receiver: sent, tries that failed, and those given up.",
         Label("outcome", ("sent", "failed", "dropped")),
+    ),
+    _gauge(
+        "notifications_waiting",
+        "Notices that a receiver, named by its number and kind, has still to take.",
+        Label("receiver"),
     ),
     _gauge("reader_lag_events", "How far a reader is behind the log.", Label("reader", READERS)),
     _counter("auth_failures_total", "Requests refused for who sent them.", _AUTH),

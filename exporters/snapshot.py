@@ -6,7 +6,7 @@ Source: docs/architecture.md, "Metrics".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from translation_events.session import Session
 
@@ -49,7 +49,8 @@ class Snapshot:
     `sessions` are all that run or ended less than 15 minutes ago, in any order; `connections` and
     `connections_limit` are WebSockets by role (viewer, publisher, both); `log_free_bytes` is None where the
     medium cannot tell; `reader_lag_events` has the readers sessions, metrics and spans; `workers` are the
-    configured ones and those that events have named, the newest first.
+    configured ones and those that events have named, the newest first; `notices_waiting` are the notices
+    still to be told, by the receiver's name.
     """
 
     now: float
@@ -64,3 +65,4 @@ class Snapshot:
     reader_lag_events: Mapping[str, int]
     workers_configured: int = 0
     workers: Sequence[WorkerSample] = ()
+    notices_waiting: Mapping[str, int] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -128,7 +129,13 @@ class _Server:
         )
         # Of its own: in a process that also translates, each sends its spans where it was told to.
         self._probe_spans = (
-            live_provider(config.telemetry.otlp, service_name=SERVICE_NAME) if self._specs else None
+            live_provider(
+                config.telemetry.otlp,
+                service_name=SERVICE_NAME,
+                outcomes=partial(self._count_spans, asyncio.get_running_loop()),
+            )
+            if self._specs
+            else None
         )
         self.prober = Prober(
             event_log,
@@ -235,6 +242,11 @@ class _Server:
                 shutdown = asyncio.to_thread(self._probe_spans.shutdown)
                 tasks.create_task(shutdown, name="flush spans of probes")
 
+    def _count_spans(self, loop: asyncio.AbstractEventLoop, outcome: str, spans: int) -> None:
+        """Probes' spans are sent by a thread; the metrics belong to the loop's."""
+        with suppress(RuntimeError):  # the loop is gone, and the process about to be
+            loop.call_soon_threadsafe(self.metrics.spans, outcome, spans)
+
     async def say_goodbye(self, _: web.Application) -> None:
         """Close the WebSockets while the loops still run."""
         await self.connections.goodbye()
@@ -273,4 +285,5 @@ class _Server:
             reader_lag_events=self.readers.lag_events(),
             workers_configured=self.workers.configured,
             workers=self.workers.samples(),
+            notices_waiting={} if self._notifier is None else self._notifier.waiting(),
         )

@@ -115,6 +115,11 @@ class Breaker:
             elif all_ >= self._limits.enough and bad >= self._limits.ratio * all_:
                 self._open(f"{bad} of {all_} failed, the last one: {error.detail}", now)
 
+    def trip(self, error: WorkerError, now: float) -> None:
+        """Open for a failure seen outside any piece of work."""
+        if self.closed:
+            self._open(error.told, now)
+
     def allow_trial(self, now: float) -> None:
         """Somebody saw the worker well: no more waiting for the trial."""
         if self._retry_at is not None:

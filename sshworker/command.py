@@ -42,11 +42,12 @@ class Result:
 
 
 def allowed_programs(spec: WorkerSpec) -> frozenset[str]:
-    """The programs that may be run on this worker: its engine's own, and those its config allows besides."""
-    programs = set(spec.allow)
+    """The programs that may be run on this worker: those of its allow-list, or its engine's own alone."""
+    if spec.allow:
+        return frozenset(spec.allow)
     if spec.engine is not None and spec.engine.command is not None:
-        programs.add(program_of(spec.engine.command))
-    return frozenset(programs)
+        return frozenset((program_of(spec.engine.command),))
+    return frozenset()
 
 
 async def run(
@@ -97,8 +98,10 @@ async def run(
         propagator.inject(carrier)
         payload = stdin.encode() if isinstance(stdin, str) else stdin
         try:
-            if program not in (allowed if allowed is not None else allowed_programs(spec)):
-                words_ = f"{program} is not among the programs allowed on this worker"
+            programs = allowed if allowed is not None else allowed_programs(spec)
+            if program not in programs:
+                names = ", ".join(sorted(programs)) or "none"
+                words_ = f"{program} is not among the programs allowed on this worker (allowed: {names})"
                 raise WorkerError(Failure.COMMAND_REFUSED, words_, worker=spec.id)
             asked = request(
                 words, id=id_, size_bytes=len(payload), base=base, traceparent=carrier.get("traceparent")

@@ -55,6 +55,13 @@ class Lease:
         self._changed(self._slots)
         return True
 
+    def answered(self) -> None:
+        """The worker has answered something on the way, so it is well, whatever becomes of this work."""
+        if self._error is None and not self._settled and not self._released:
+            self._slots.answered(trial=self.trial)
+            self.trial = False
+            self._changed(self._slots)
+
     def failed(self, error: WorkerError) -> bool:
         """The work failed. Returns False where that does not count, as with `done`."""
         if self._error is not None or not self._settle():

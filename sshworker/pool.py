@@ -146,6 +146,12 @@ class Pool:
             self.give_up(worker_id, reason or "it is reported wedged")
         return True
 
+    def unreached(self, error: WorkerError) -> None:
+        """Give `error.worker`, of no use now, no work until a trial has gone well. Raises: KeyError."""
+        one = self._slots[error.worker]
+        one.unreached(error, self._now())
+        self._changed(one)
+
     def drain(self, worker_id: str, reason: str = "drained by hand") -> None:
         """Give the worker no new work until `undrain`; its running work goes on. Raises: KeyError."""
         self._slots[worker_id].drain(reason)

@@ -21,8 +21,9 @@ from sshworker.connection import Connection
 from sshworker.engine_health import EngineHealth
 from sshworker.engine_watch import STANDS_STILL_S, EngineWatch
 from sshworker.errors import Failure, WorkerError
-from sshworker.host_health import HostHealth, Presence, host_health
+from sshworker.host_health import HostHealth, host_health
 from sshworker.probe_result import Layer, ProbeOutcome, ProbeResult
+from sshworker.readiness import check_presence, missing_model, unverified
 from sshworker.spec import WorkerSpec
 from sshworker.state import WorkerState
 from sshworker.tunnel import Tunnel
@@ -164,7 +165,7 @@ class Probe:
             found.host = await host_health(self._connection, program=program, gpus=now >= self._gpus_again_at)
         except WorkerError as err:
             if err.failure is Failure.COMMAND_REFUSED and err.exit_status is not None:
-                found.unverified = program.rpartition("/")[2] or None
+                found.unverified = program or None
                 return  # a forced command that lets nobody ask; that is its administrator's to decide
             if program or self._tunnel is None or err.failure not in _HOST_ALONE:
                 raise
@@ -204,15 +205,9 @@ class Probe:
             await writer.wait_closed()
 
     def _check_program(self, found: _Findings) -> None:
-        name = self._program.rpartition("/")[2]
-        if found.host.program is Presence.MISSING:
-            detail = f"the worker has no program {name}"
-            raise WorkerError(Failure.ENGINE_DOWN, detail, worker=self._spec.id)
-        if found.host.program is Presence.FORBIDDEN:
-            detail = f"the key may not run {name}: it is not named after --allow in authorized_keys"
-            raise WorkerError(Failure.ENGINE_DOWN, detail, worker=self._spec.id)
+        check_presence(self._program, found.host.program, worker=self._spec.id)
         if found.host.program is None:
-            found.unverified = name
+            found.unverified = self._program
 
     def _passed(self, found: _Findings) -> ProbeResult:
         troubles = self._troubles(found)
@@ -228,15 +223,12 @@ class Probe:
 
     def _troubles(self, found: _Findings) -> list[str]:
         """All that keeps it from being plainly up, the worst first."""
-        host, engine, wanted = found.host, found.engine, self._spec.engine and self._spec.engine.model
+        host, engine, spec = found.host, found.engine, self._spec.engine
         troubles = []
-        if wanted and engine.models and not engine.has_model(wanted):
-            troubles.append(f"the engine does not have the model {wanted}")
+        if (missing := missing_model(engine, None if spec is None else spec.model)) is not None:
+            troubles.append(missing)
         if found.unverified is not None:
-            troubles.append(
-                f"nobody could look whether {found.unverified} is there: "
-                "the account's forced command is not, or an older, translation-worker.sh"
-            )
+            troubles.append(unverified(found.unverified))
         if host.memory_total_bytes and host.memory_used_bytes is not None:
             free = 1 - host.memory_used_bytes / host.memory_total_bytes
             if free < LOW_MEMORY:

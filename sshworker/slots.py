@@ -89,6 +89,10 @@ class Slots:
         self.speed.measure(units, seconds, now)
         self.breaker.succeeded(trial=trial)
 
+    def answered(self, *, trial: bool) -> None:
+        """A lease that goes on had an answer."""
+        self.breaker.succeeded(trial=trial)
+
     def failed(self, error: WorkerError, now: float, *, trial: bool) -> None:
         """A lease brought an error."""
         self._failed += 1
@@ -100,6 +104,10 @@ class Slots:
         self.stuck += 1
         if trial:  # the trial must end with it: what is stuck may never come back to say how it went
             self.breaker.failed(error, now, trial=True)
+
+    def unreached(self, error: WorkerError, now: float) -> None:
+        """It could not be used before anything was asked of it: a trial decides when it can."""
+        self.breaker.trip(error, now)
 
     def came_late(self) -> None:
         """A given-up lease brought a result after all."""

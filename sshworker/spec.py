@@ -33,8 +33,8 @@ class WorkerSpec:
 
     `host_key` is a public key line or a `SHA256:…` fingerprint that pins the host; without it `known_hosts`
     decides. `key_files` are tried in order (several for a rotation); `jump` is `user@host:port`; `ssh_config`
-    lets `~/.ssh/config` fill what is not given. `allow` names the programs that may be run there besides
-    `engine.command`'s own. `repr` shows no secret.
+    lets `~/.ssh/config` fill what is not given. `allow` names the programs that may be run there, as a
+    command names them; empty, `engine.command`'s own alone may. `repr` shows no secret.
     """
 
     id: str

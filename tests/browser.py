@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
 
 from tests.monitor_server import event
 from tests.parts import need
@@ -16,6 +16,8 @@ from tests.parts import need
 CHROMIUM = Path("/usr/bin/chromium")
 HAS_CHROMIUM = CHROMIUM.exists()
 # The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
+# An interface of this machine came or went meanwhile (a container's, say): no word about the page.
+ELSEWHERE = ("net::ERR_NETWORK_CHANGED",)
 OUTAGE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 REPORT_CSP = (
     "addEventListener('securitypolicyviolation', v => "
@@ -65,8 +67,14 @@ class Pages:
         """
 
         def said(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning") and not any(part in message.text for part in forgive):
+            if message.type in ("error", "warning") and not any(
+                part in message.text for part in (*forgive, *ELSEWHERE)
+            ):
                 self.problems.append(f"console: {message.text} {message.location}")
+
+        async def asked(dialog: Dialog) -> None:
+            self.problems.append(f"dialog: {dialog.message}")
+            await dialog.dismiss()
 
         context = await self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         page = await context.new_page()
@@ -74,6 +82,7 @@ class Pages:
             await page.add_init_script(script)
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         page.on("console", said)
+        page.on("dialog", asked)
         await page.goto(url + path)
         if live:
             await until_live(page)

@@ -23,7 +23,7 @@ def dashboard() -> Dashboard:
             Row("Log", _log()),
             Row("Relay", relay()),
             Row("Objective: 99.9 % of deliveries within 1 s", objective()),
-            Row("Readers and traces", _readers()),
+            Row("Readers, traces and notices", _readers()),
             Row("Process", _process()),
         ],
         links=[monitor_link("Status", "/status")],
@@ -172,6 +172,21 @@ def _readers() -> list[Panel]:
             "cps",
             Query(rate("translation_session_series_dropped_total"), "sessions left out"),
             Query(rate("translation_metrics_errors_total"), "events miscounted"),
+        ),
+        graph(
+            "Notices",
+            "Notices to people per second, once for each receiver: sent, tries that failed, and given up.",
+            "cps",
+            Query(rate("translation_notifications_total", by="outcome"), "{{outcome}}"),
+            colors={"sent": GREEN, "failed": ORANGE, "dropped": RED},
+            width=12,
+        ),
+        graph(
+            "Notices waiting",
+            "Notices that each receiver has still to take; no line where nobody is to be told.",
+            "none",
+            Query(f"max by (receiver) ({of('translation_notifications_waiting')})", "{{receiver}}"),
+            width=12,
         ),
     ]
 

@@ -14,8 +14,9 @@ from translation_events.version import __version__
 
 routes = web.RouteTableDef()
 
-# The uid and the variable of dashboards/grafana/json/translation-session.json.
+# The uids and the variables of dashboards/grafana/json/translation-session.json and translation-workers.json.
 SESSION_DASHBOARD: Final = "/d/translation-session?var-session={session_id}"
+WORKER_DASHBOARD: Final = "/d/translation-workers?var-worker={worker}"
 
 
 @routes.get("/status")
@@ -106,9 +107,10 @@ async def old_health(request: web.Request) -> web.Response:
 def _links(app: web.Application) -> dict[str, str | None]:
     """Where people look further, as templates; None where nobody has configured an address."""
     telemetry = app[CONFIG].telemetry
-    grafana = telemetry.grafana_url
+    grafana = None if telemetry.grafana_url is None else telemetry.grafana_url.rstrip("/")
     return {
-        "session_dashboard": None if grafana is None else grafana.rstrip("/") + SESSION_DASHBOARD,
+        "session_dashboard": None if grafana is None else grafana + SESSION_DASHBOARD,
+        "worker_dashboard": None if grafana is None else grafana + WORKER_DASHBOARD,
         "trace": telemetry.trace_url,
     }
 

@@ -81,6 +81,10 @@ class Notifier:
         self._cursor = 0
         self._saved = b""
 
+    def waiting(self) -> dict[str, int]:
+        """How many notices are still to be told, by the receiver's name."""
+        return {one.name: len(outbox) for one, outbox in zip(self._receivers, self._outboxes, strict=True)}
+
     def load(self, saved: Mapping[str, tuple[bytes, int]], last_seq: int) -> None:
         """Take the stored state back; without one, what the log holds already is not news.
 
@@ -133,7 +137,8 @@ class Notifier:
             if attempt.ended:
                 self._add(self._incidents.ended(session.session_id, attempt, attempt.status))
         now = time.time()
-        self._outcomes("dropped", sum(box.expire(now) for box in self._outboxes))
+        for one, outbox in zip(self._receivers, self._outboxes, strict=True):
+            self._given_up(one, outbox.expire(now))
 
     def saved(self) -> Saved | None:
         """The state to store, None where nothing has changed since it was last given."""
@@ -166,7 +171,7 @@ class Notifier:
         receiver, outbox, work = self._receivers[place], self._outboxes[place], self._work[place]
         failures = 0
         while True:
-            self._outcomes("dropped", outbox.expire(time.time()))
+            self._given_up(receiver, outbox.expire(time.time()))
             one = outbox.next()
             if one is None:
                 work.clear()
@@ -208,6 +213,11 @@ class Notifier:
     def _add(self, one: Notice | None) -> None:
         if one is None:
             return
-        for outbox, work in zip(self._outboxes, self._work, strict=True):
-            self._outcomes("dropped", outbox.add(one))
+        for receiver, outbox, work in zip(self._receivers, self._outboxes, self._work, strict=True):
+            self._given_up(receiver, outbox.add(one))
             work.set()
+
+    def _given_up(self, receiver: Receiver, notices: int) -> None:
+        if notices:
+            self._outcomes("dropped", notices)
+            log.warning("notices given up", receiver=receiver.name, notices=notices)

@@ -11,6 +11,7 @@ import structlog
 from exporters.snapshot import WorkerSample
 from service.config_distributed import DistributedConfig, WorkerConfig
 from service.projections.worker import MAX_MODELS, NOT_PROBED, Worker
+from service.projections.worker_names import WorkerNames
 from sshworker.probe_result import ProbeResult
 from sshworker.state import WorkerState
 from translation_events.decode import worker_status_of
@@ -22,7 +23,6 @@ log = structlog.get_logger(__name__)
 SAVED_AS: Final = "worker"
 WORKER_STATUS: Final = EventType.WORKER_STATUS.value
 MAX_SEEN: Final = 500  # workers no configuration names: producers could otherwise fill the memory
-SSH_PORT: Final = 22
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Worker).decode
@@ -43,8 +43,7 @@ class WorkerProjection:
     ) -> None:
         """`is_running` tells whether a session has not ended: only such a one holds slots."""
         self._workers: dict[str, Worker] = {}
-        self._by_name: dict[str, str] = {}
-        self._by_address: dict[tuple[str, int], str] = {}
+        self._names = WorkerNames()
         self._dirty: set[str] = set()
         self._being_saved: set[str] = set()
         self._slots: dict[str, dict[str, int]] = {}
@@ -55,9 +54,7 @@ class WorkerProjection:
             if not configured.enabled:
                 continue
             self._workers[worker_id] = _configured(worker_id, configured, is_probed=self._probes)
-            self._by_name[worker_id] = self._by_address[configured.host, configured.port] = worker_id
-            if configured.name:
-                self._by_name[configured.name] = worker_id
+            self._names.configure(worker_id, configured.name, configured.host, configured.port)
 
     @property
     def configured(self) -> int:
@@ -156,6 +153,12 @@ class WorkerProjection:
             if not before.draining:  # what a probe found before the restart is no news of now
                 before.state, before.reason, before.since = known.state, known.reason, None
         self._workers[before.id] = before
+        if before.configured:
+            return
+        if before.host is None and self._names.of_status(before.id) != before.id:
+            del self._workers[before.id]  # it was taken over before the restart
+        elif self._names.learn(before.id, before.name or before.id, before.host, before.port):
+            self._take_over(before.name, before)
 
     def take_dirty(self) -> dict[str, bytes]:
         """The workers that changed since the last call, encoded."""
@@ -173,13 +176,8 @@ class WorkerProjection:
         self._being_saved = set()
 
     def id_of(self, info: WorkerInfo) -> str | None:
-        """The worker an event means: a configured one by id or name, then by address, else `host:port`."""
-        if info.name and (known := self._by_name.get(info.name)):
-            return known
-        if info.host is None:
-            return info.name or None
-        port = info.port or SSH_PORT
-        return self._by_address.get((info.host, port)) or f"{info.host}:{port}"
+        """The worker an event means."""
+        return self._names.of_info(info)
 
     def views(self) -> list[dict[str, Any]]:
         """All workers as `/workers` shows them, the configured ones first."""
@@ -195,6 +193,8 @@ class WorkerProjection:
         worker = self._seen(self.id_of(info), applied.stored)
         if worker is None:
             return
+        if self._names.learn(worker.id, info.name, info.host, info.port):
+            self._take_over(info.name, worker)
         if not worker.configured:
             worker.name = info.name or worker.name
             worker.host = info.host or worker.host
@@ -214,9 +214,10 @@ class WorkerProjection:
         except msgspec.DecodeError:
             log.warning("worker_status could not be read", seq=stored.seq)
             return
-        worker = self._seen(self._by_name.get(status.worker, status.worker), stored)
+        worker = self._seen(self._names.of_status(status.worker), stored)
         if worker is None:
             return
+        self._names.learn(worker.id, status.worker, None, None)
         session_id, at = stored.event.session_id, stored.received_at
         if session_id[0] == "_":
             if worker.configured and not self._caught_up:
@@ -239,6 +240,20 @@ class WorkerProjection:
             self.drained(worker.id, status.reason or "", since)
         elif worker.draining:
             self.undrained(worker.id, WorkerState.UNKNOWN, NOT_PROBED, at)
+
+    def _take_over(self, name: str | None, worker: Worker) -> None:
+        """A name turns out to be this worker's: what was said of the name alone was said of it."""
+        alone = self._workers.get(name or "")
+        if alone is None or alone is worker or alone.configured or alone.host is not None:
+            return
+        if not worker.configured:
+            worker.state, worker.reason, worker.since = alone.state, alone.reason, alone.since
+            worker.capacity = alone.capacity if worker.capacity is None else worker.capacity
+        slots = {**self._slots.pop(alone.id, {}), **self._slots.get(worker.id, {})}
+        if slots:
+            self._slots[worker.id] = slots
+            worker.active = sum(slots.values())
+        del self._workers[alone.id]
 
     def _free_slots(self, session_id: str) -> None:
         """A session that has ended holds no slot, whatever it said last."""
@@ -267,6 +282,7 @@ class WorkerProjection:
         if len(seen) > MAX_SEEN:
             oldest = min(seen, key=lambda w: w.last_seen or 0).id
             del self._workers[oldest]
+            self._names.forget(oldest)
             self._slots.pop(oldest, None)
 
 

@@ -23,6 +23,11 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** The same with elements among the text: changed only where it reads differently. */
+export function setContent(node, ...parts) {
+  if (node.textContent !== parts.map((part) => part.textContent ?? part).join("")) node.replaceChildren(...parts);
+}
+
 /** Set or, with null, remove an attribute, only where it differs. */
 export function setAttribute(node, name, value) {
   if (value === null || value === undefined) {

@@ -1,7 +1,8 @@
 // The errors of a session before everything else about it, the newest first; each leads to the moment it came.
 import { byId, element, setText } from "./element.js";
+import { moment } from "./moment.js";
 import { clip, short } from "./text.js";
-import { clockTime, counted, utc } from "./units.js";
+import { clockTime, counted } from "./units.js";
 
 const SHOWN = 20;
 const TEXT = 400;
@@ -34,7 +35,7 @@ export class ErrorList {
 
   #rowOf({ index, seq, time, text, type, step }) {
     const said = clip(text ?? "no text was given", TEXT);
-    const button = element("button", { type: "button", text: clockTime(time), title: `See the session at event ${seq}, ${utc(time)}` });
+    const button = element("button", { type: "button", "aria-label": `See the session at event ${seq}, ${clockTime(time)}` }, moment(time));
     button.addEventListener("click", () => this.#go(index));
     return element(
       "li",

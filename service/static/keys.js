@@ -1,17 +1,27 @@
 // The keyboard: one key for each thing a person does here, listed under "?". Never while something is being typed.
 import { byId, element } from "./element.js";
 
-const TYPING = "input:not([type=checkbox]), select, textarea, [contenteditable]";
+const TYPING = "input:not([type=checkbox], [type=range]), select, textarea, [contenteditable]";
 
 export class Keys {
-  #bindings;
+  #bindings = new Map();
   #dialog = byId("keys");
 
-  /** `bindings` is [[key, what it does, () => …]]; "?" for the list is added. */
-  constructor(bindings) {
-    const all = [...bindings, ["?", "Show these keys", () => this.open()]];
-    this.#bindings = new Map(all.map(([key, , run]) => [key, run]));
-    byId("keys-list").append(...all.flatMap(([key, text]) => [element("dt", {}, element("kbd", { text: key })), element("dd", { text })]));
+  /**
+   * `groups` is [[heading, [[key, what it does, () => …]]]], in the order of the list.
+   *
+   * A row without a function names a key that works where the focus is, by the element's own doing.
+   */
+  constructor(groups) {
+    for (const [heading, rows] of groups) {
+      const list = element("dl");
+      for (const [key, text, run] of rows) {
+        if (run !== undefined) this.#bindings.set(key, run);
+        const keys = key.split(" ").map((one) => element("kbd", { text: one }));
+        list.append(element("dt", { "data-key": run === undefined ? null : key }, ...keys), element("dd", { text }));
+      }
+      byId("keys-list").append(element("section", {}, element("h3", { text: heading }), list));
+    }
     byId("keys-open").addEventListener("click", () => this.open());
     document.addEventListener("keydown", (pressed) => this.#press(pressed));
   }

@@ -1,12 +1,15 @@
 // Which panels are shown, in which order and how large: chosen in a dialog, kept in the browser.
-import { byId, element, setAttribute } from "./element.js";
+import { byId, element, setAttribute, setText } from "./element.js";
 import { keep, load } from "./storage.js";
 
 const STORED = "layout";
 const SIZES = { normal: "Normal", wide: "Wide", full: "Full width" };
 
+const FULL = ["alerts", "counts"]; // until another size is chosen
+
 /** The stored layout as far as it still makes sense: [{id, shown, size}] with every panel of the page once. */
-function stored(panels) {
+function stored(names) {
+  const sizeOf = (id) => (FULL.includes(id) ? "full" : "normal");
   let kept = [];
   try {
     const parsed = JSON.parse(load(STORED) ?? "[]");
@@ -16,16 +19,23 @@ function stored(panels) {
   }
   const chosen = new Map();
   for (const one of kept) {
-    if (one !== null && panels.has(one?.id)) chosen.set(one.id, { id: one.id, shown: one.shown !== false, size: Object.hasOwn(SIZES, one.size) ? one.size : "normal" });
+    if (one !== null && names.has(one?.id)) chosen.set(one.id, { id: one.id, shown: one.shown !== false, size: Object.hasOwn(SIZES, one.size) ? one.size : sizeOf(one.id) });
   }
-  for (const id of panels.keys()) if (!chosen.has(id)) chosen.set(id, { id, shown: true, size: "normal" });
-  return { panels: [...chosen.values()], custom: kept.length > 0 };
+  const panels = [...chosen.values()];
+  // A panel that the stored layout does not know yet stands where it would without one.
+  [...names.keys()].forEach((id, place, ids) => {
+    if (chosen.has(id)) return;
+    const before = panels.findIndex((panel) => panel.id === ids[place - 1]);
+    panels.splice(before + 1, 0, { id, shown: true, size: sizeOf(id) });
+  });
+  return { panels, custom: kept.length > 0 };
 }
 
 export class Layout {
   #page = document.querySelector("main.page");
   #dialog = byId("layout");
   #rows = byId("layout-rows");
+  #said = byId("layout-said");
   #names;
   #panels;
   #custom;
@@ -41,6 +51,15 @@ export class Layout {
   open() {
     this.#draw();
     this.#dialog.showModal();
+  }
+
+  /** Whoever wants to go to a hidden panel wants it shown. */
+  reveal(id) {
+    const panel = this.#panels.find((one) => one.id === id);
+    if (!this.#custom || panel === undefined || panel.shown) return;
+    panel.shown = true;
+    keep(STORED, JSON.stringify(this.#panels));
+    this.#apply();
   }
 
   #change(change, focused) {
@@ -93,7 +112,7 @@ export class Layout {
         return element(
           "li",
           {},
-          element("label", { for: shown.id }, shown, name),
+          element("label", { for: shown.id }, shown, element("span", {}, name, this.#absent(panel.id))),
           size,
           move(-1, "↑", "Move up"),
           move(1, "↓", "Move down"),
@@ -102,8 +121,15 @@ export class Layout {
     );
   }
 
+  /** Where a panel appears that is not on this page now. */
+  #absent(id) {
+    const { hidden, dataset } = byId(id);
+    return hidden && dataset.absent ? element("span", { class: "note", text: ` ${dataset.absent}` }) : null;
+  }
+
   #move(place, by) {
     const { id } = this.#panels[place];
+    setText(this.#said, `${this.#names.get(id)} is panel ${place + by + 1} of ${this.#panels.length} now.`);
     this.#change(() => this.#panels.splice(place + by, 0, ...this.#panels.splice(place, 1)), `[data-move="${id}${by}"]:enabled, [data-move="${id}${-by}"]`);
   }
 }

@@ -39,7 +39,7 @@ export function eventTime(event) {
 }
 
 function messageOf(event) {
-  if (event.type === "session_ended") return `${event.data?.status ?? "ended"}: ${event.data?.reason ?? ""}`;
+  if (event.type === "session_ended") return `${event.status ?? "ended"}${event.reason ? `: ${event.reason}` : ""}`;
   if (event.type === "worker_status" && !event.message) {
     const { worker, state, reason } = event.data ?? {};
     return `${worker} is ${state}${reason ? `: ${reason}` : ""}`;

@@ -51,9 +51,3 @@ export function download(blob, name) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
-
-/** Put text on the clipboard. Throws where the browser refuses, as it does on plain HTTP beyond this machine. */
-export async function copy(text) {
-  if (navigator.clipboard === undefined) throw new Error("this browser copies only over HTTPS or on the server's own machine; save instead.");
-  await navigator.clipboard.writeText(text);
-}

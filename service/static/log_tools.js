@@ -1,6 +1,7 @@
 // What is done with the log's lines: jump to a time, copy, download.
+import { copy } from "./clipboard.js";
 import { byId, setAttribute, setText } from "./element.js";
-import { copy, download, fileOf } from "./log_file.js";
+import { download, fileOf } from "./log_file.js";
 import { counted } from "./units.js";
 
 export class LogTools {

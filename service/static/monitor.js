@@ -13,7 +13,9 @@ import { Notices } from "./notices.js";
 import { Pulse } from "./pulse.js";
 import { Release } from "./release.js";
 import { Sessions } from "./sessions.js";
+import { shortcuts } from "./shortcuts.js";
 import { Stream } from "./stream.js";
+import { Tab } from "./tab.js";
 import { Theme } from "./theme.js";
 import { Throughput } from "./throughput.js";
 import { clockTime, counted, exact } from "./units.js";
@@ -27,11 +29,12 @@ const UNPROMPTED_MS = 10000; // a session stalls by the time alone, without an e
 const address = new Address();
 const only = address.get("session") || null;
 
-const sessions = new Sessions({ only });
-const alerts = new Alerts();
+const tab = new Tab({ only });
+const sessions = new Sessions({ only, showEnded: (statuses) => showEnded(statuses) });
+const alerts = new Alerts({ showWorker: (id) => showWorker(id) });
 // A third of the page's scripts: read only by who looks at one session.
 const room = only === null ? null : new (await import("./session_room.js")).SessionRoom(only);
-const history = new History();
+const history = new History({ address });
 const workers = new Workers();
 const throughput = new Throughput();
 const log = new Log({ only, address });
@@ -39,7 +42,7 @@ const layout = new Layout();
 const theme = new Theme();
 const release = new Release();
 const notices = new Notices();
-const connection = new ConnectionView({ only, retry: () => stream.retry() });
+const connection = new ConnectionView({ only, tab, retry: () => stream.retry() });
 
 /** A reading that fails leaves what is shown; the stream's own watch tells that the server does not answer. */
 function reading(read) {
@@ -55,14 +58,21 @@ function reading(read) {
 const readSessions = new Pulse(
   reading(async () => {
     await sessions.refresh();
-    connection.setSummary(sessions.summary);
+    workers.dashboard = sessions.links?.worker_dashboard ?? null;
+    tab.sessions(sessions.summary);
     notices.sessions(sessions.active);
   }),
   READ_EVERY_MS,
 );
 const readRoom = room === null ? null : new Pulse(reading(() => room.refresh()), READ_EVERY_MS);
 const readHistory = new Pulse(reading(() => history.refresh()), READ_EVERY_MS);
-const readAlerts = new Pulse(reading(() => alerts.refresh()), ALERTS_EVERY_MS);
+const readAlerts = new Pulse(
+  reading(async () => {
+    await alerts.refresh();
+    tab.alerts(alerts.firing);
+  }),
+  ALERTS_EVERY_MS,
+);
 const readWorkers = new Pulse(
   reading(async () => {
     await workers.refresh();
@@ -156,6 +166,21 @@ function openPanels() {
   byId("throughput").open = enhanced;
 }
 
+/** From a count to those it counts. */
+function showEnded(statuses) {
+  layout.reveal("history");
+  history.filterBy(statuses);
+  byId("history-status").focus();
+  byId("history").scrollIntoView({ block: "nearest" });
+}
+
+/** From an alert to the worker it is about. */
+function showWorker(id) {
+  layout.reveal("workers");
+  byId("workers").open = true;
+  workers.reveal(id);
+}
+
 function listenToGoto() {
   const input = byId("goto-id");
   byId("all-sessions").hidden = only === null;
@@ -169,34 +194,7 @@ function listenToGoto() {
   });
 }
 
-/** To a panel by its key: opened, focused and in sight. */
-function goTo(id) {
-  return () => {
-    const panel = byId(id);
-    if (panel instanceof HTMLDetailsElement) panel.open = true;
-    (panel.querySelector(":scope > summary") ?? panel).focus();
-    panel.scrollIntoView({ block: "nearest" });
-  };
-}
-
-const focus = (id) => () => byId(id).focus();
-
-new Keys([
-  ["/", "Filter the log", focus("log-text")],
-  ["g", "Go to a session by its id", focus("goto-id")],
-  ["p", "Pause the log, or let it go on", () => byId("pause").click()],
-  ["e", "To the newest line", () => byId("to-end").click()],
-  ["s", "To the sessions", goTo("sessions")],
-  ...(room === null ? [] : [["c", "To the course of the session", focus("scrub")]]),
-  ["o", "To the log", focus("log-lines")],
-  ["r", "To the throughput", goTo("throughput")],
-  ["w", "To the workers", goTo("workers")],
-  ["h", "Search the history", focus("history-q")],
-  ["a", "All sessions", () => location.assign(location.pathname)],
-  ["l", "Layout of the panels", () => layout.open()],
-  ["t", "Theme: system, light, dark", () => theme.next()],
-  ["n", "Notifications on or off", () => notices.toggle()],
-]);
+const keys = new Keys(shortcuts({ layout, theme, notices, room, keys: () => keys }));
 
 openPanels();
 listenToGoto();
@@ -206,6 +204,7 @@ setInterval(() => {
   connection.tick();
   throughput.tick();
   workers.tick();
+  alerts.tick();
   if (connection.live) {
     sessions.tick();
     room?.tick();

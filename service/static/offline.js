@@ -8,9 +8,18 @@ async function attempt() {
   } catch {
     // Still away.
   }
-  document.getElementById("tried").textContent = `Last tried ${new Date().toLocaleTimeString()}; no answer. Trying again every few seconds.`;
+  const now = new Date();
+  const time = document.createElement("time");
+  time.dateTime = now.toISOString();
+  time.title = now.toISOString().replace("T", " ").replace("Z", " UTC");
+  time.textContent = now.toLocaleTimeString();
+  document.getElementById("tried").replaceChildren("Last tried ", time, "; no answer. Trying again every few seconds.");
   return undefined;
 }
 
-document.getElementById("again").addEventListener("click", attempt);
+document.getElementById("again").addEventListener("click", async () => {
+  await attempt();
+  // Told aloud only to whoever asks, not every few seconds.
+  document.getElementById("asked").textContent = `No answer, ${new Date().toLocaleTimeString()}.`;
+});
 setInterval(attempt, EVERY_MS);

@@ -1,5 +1,6 @@
 // Progress over time as an SVG of our own: steps, not slopes, since between two events nothing is known.
 import { element, setAttribute, svg } from "./element.js";
+import { showMoment } from "./moment.js";
 import { clockTime, counted, duration, percent } from "./units.js";
 
 const WIDTH = 1000;
@@ -23,8 +24,8 @@ export class ProgressChart {
     this.#ahead,
     this.#cursor,
   );
-  #from = element("span");
-  #to = element("span");
+  #from = element("time");
+  #to = element("time");
   #start = 0;
   #span = 1;
 
@@ -50,8 +51,8 @@ export class ProgressChart {
     setAttribute(this.#area, "d", this.#filled(drawn, gapAt, until));
     setAttribute(this.#errors, "d", this.#errorMarks(drawn));
     this.#showGaps(gaps, drawn);
-    this.#from.textContent = clockTime(this.#start);
-    this.#to.textContent = clockTime(until);
+    showMoment(this.#from, this.#start);
+    showMoment(this.#to, until);
     const parts = [`Progress from ${clockTime(this.#start)} to ${clockTime(until)}, ${duration(this.#span)}`];
     parts.push(last.progress === null ? "none reported" : `${percent(last.progress)} at the end`);
     if (errorCount > 0) parts.push(counted(errorCount, "error"));

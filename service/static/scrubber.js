@@ -1,5 +1,6 @@
 // The place in a session's past that is looked at: a slider over its events, and a replay that moves it.
-import { byId, element, setAttribute, setText } from "./element.js";
+import { byId, element, setAttribute, setContent, setText } from "./element.js";
+import { moment } from "./moment.js";
 import { Replay } from "./replay.js";
 import { clockTime, duration, exact } from "./units.js";
 
@@ -48,6 +49,12 @@ export class Scrubber {
     this.#look();
   }
 
+  /** So many events on, or back, from where one is. */
+  step(by) {
+    const { first, count } = this.#tape;
+    if (count > 1) this.go(Math.min(count - 1, Math.max(first, (this.index ?? count - 1) + by)));
+  }
+
   /** Say where one is; `event` is the one looked at, null at the newest. */
   say(event) {
     const { count } = this.#tape;
@@ -63,7 +70,7 @@ export class Scrubber {
     const place = `Event ${exact(this.index + 1)} of ${exact(count)}`;
     const next = this.#tape.timeOf(this.index + 1);
     const wait = this.#replay.running && next !== null && next - this.time > 2 * this.#replay.speed ? ` · silence, next in ${duration(next - this.time)}` : "";
-    setText(this.#said, `${place} · ${clockTime(this.time)} · seq ${event.seq} · ${event.type}${wait}`);
+    setContent(this.#said, `${place} · `, moment(this.time), ` · seq ${event.seq} · ${event.type}${wait}`);
     setAttribute(this.#range, "aria-valuetext", `${place}, ${clockTime(this.time)}, ${event.type}, ${exact(newer)} newer`);
   }
 

@@ -1,19 +1,34 @@
 // One session as a card: changed in place, so that nothing jumps and the focus stays where it is.
 import { serverNow } from "./clock.js";
+import { copyButton } from "./clipboard.js";
 import { element, setAttribute, setText } from "./element.js";
+import { Fact } from "./fact.js";
+import { showMoment } from "./moment.js";
+import { SessionLinks } from "./session_links.js";
 import { hasEnded, showStatus, statusBadge, statusLabel } from "./status.js";
 import { plain, short } from "./text.js";
 import { TokenSpeed } from "./token_speed.js";
-import { count, counted, dayTime, dollars, duration, elapsed, exact, percent, range, rate, UNKNOWN, utc } from "./units.js";
+import { ago, clockTime, count, counted, dayTime, dollars, duration, elapsed, exact, percent, range, rate, UNKNOWN, utc } from "./units.js";
 
 const MESSAGE = 300;
+const ETA_KNOWN = "What is left at the pace of the newest items: of the faster quarter – of the slower one";
+const ETA_UNKNOWN = "Not known before 5 items are done and the total is told";
 const FACTS = ["Items", "Elapsed", "Left", "Tokens", "Tokens / s", "Cost", "Engine", "Worker", "Errors"];
 
-/** "7 of 120" or, where the total is not known, "7". */
+/** "7 of 120", or "7" and "? of 120" where one of both is not known. */
 export function itemsText(session) {
   const { items_done: done, total_items: total } = session;
   if (done === null && total === null) return UNKNOWN;
-  return total === null ? exact(done) : `${done === null ? UNKNOWN : exact(done)} of ${exact(total)}`;
+  return total === null ? exact(done) : `${done === null ? "?" : exact(done)} of ${exact(total)}`;
+}
+
+/** What the tooltip adds: how many failed, and what is not known. */
+function itemsTitle({ items_done: done, total_items: total, failed_items: failed }) {
+  const parts = [];
+  if (failed > 0) parts.push(`${counted(failed, "item")} failed`);
+  if (done === null && total !== null) parts.push("how many are done is not known");
+  if (total === null && done !== null) parts.push("the total is not known");
+  return parts.join(", ") || null;
 }
 
 function engineText({ engine, model }) {
@@ -44,29 +59,33 @@ export class SessionCard {
   #errorText = element("pre");
   #facts = new Map();
   #factList = element("dl", { class: "facts" });
+  #lastEvent = element("time");
+  #links = new SessionLinks({ text: true });
 
   constructor() {
     for (const name of FACTS) {
-      const [label, value] = [element("dt", { text: name }), element("dd")];
-      const node = element("div", { "data-fact": name.toLowerCase() }, label, value);
-      this.#facts.set(name, { label, value, node });
-      this.#factList.append(node);
+      const fact = new Fact(name, { "data-fact": name.toLowerCase() });
+      this.#facts.set(name, fact);
+      this.#factList.append(fact.node);
     }
     this.#errors.append(this.#errorLine, this.#errorText);
+    const copyId = copyButton("Copy the session's id", () => this.#session.session_id);
     this.node = element(
       "article",
       { class: "card" },
-      element("header", {}, this.#badge, this.#link, this.#kind, this.#percent),
+      element("header", {}, this.#badge, this.#link, copyId, this.#kind, this.#percent),
       this.#bar,
       element("p", { class: "now" }, this.#step, this.#message),
       this.#factList,
       this.#errors,
+      element("footer", {}, element("span", { class: "last-event" }, "Last event ", this.#lastEvent), this.#links.node),
     );
   }
 
   /** `readAt` is performance.now() of the moment the server said so; what is `past` stands still. */
-  show(session, readAt, { past = false } = {}) {
+  show(session, readAt, { past = false, links = null } = {}) {
     this.#session = session;
+    this.#links.show(session.session_id, session, links, { past });
     this.#past = past;
     this.#readAt = readAt;
     setAttribute(this.node, "data-session", session.session_id);
@@ -90,15 +109,19 @@ export class SessionCard {
   tick(now) {
     const session = this.#session;
     if (session === null) return;
-    if (hasEnded(session.status)) this.#fact("Elapsed", duration(session.duration_s));
-    else this.#fact("Elapsed", elapsed(session.duration_s === null ? null : session.duration_s + (this.#past ? 0 : (now - this.#readAt) / 1000)));
-    if (session.status === "stalled" && !this.#past) this.#fact("Left", elapsed(serverNow() - session.updated_at), utc(session.updated_at));
+    const began = typeof session.started_at === "number" ? `Began ${dayTime(session.started_at)}, ${utc(session.started_at)}` : null;
+    if (hasEnded(session.status)) this.#fact("Elapsed", duration(session.duration_s), began);
+    else this.#fact("Elapsed", elapsed(session.duration_s === null ? null : session.duration_s + (this.#past ? 0 : (now - this.#readAt) / 1000)), began);
+    const isSilent = session.status === "stalled" && !this.#past;
+    if (isSilent) this.#facts.get("Left").showTime(session.updated_at, elapsed(serverNow() - session.updated_at));
+    showMoment(this.#lastEvent, session.updated_at, this.#past ? clockTime : ago(session.updated_at, serverNow()));
   }
 
   #showProgress(session) {
     const known = typeof session.progress === "number";
     const value = known ? Math.min(100, Math.max(0, session.progress)) : 0;
     setText(this.#percent, percent(session.progress));
+    this.#percent.classList.toggle("unknown", !known);
     this.#fill.style.transform = `scaleX(${value / 100})`;
     this.#bar.classList.toggle("unknown", !known && !hasEnded(session.status));
     setAttribute(this.#bar, "aria-label", `Progress of ${session.session_id}`);
@@ -110,35 +133,36 @@ export class SessionCard {
 
   #showFacts(session) {
     const ended = hasEnded(session.status);
-    this.#fact("Items", itemsText(session), session.failed_items > 0 ? `${counted(session.failed_items, "item")} failed` : null);
-    setText(this.#facts.get("Elapsed").label, ended ? "Took" : "Elapsed");
-    setText(this.#facts.get("Left").label, ended ? "Ended" : session.status === "stalled" && !this.#past ? "Silent for" : "Left");
-    if (ended) this.#fact("Left", dayTime(session.ended_at), utc(session.ended_at));
-    else this.#fact("Left", session.status === "running" && session.eta_s ? range(session.eta_s.low, session.eta_s.high) : UNKNOWN);
+    this.#fact("Items", itemsText(session), itemsTitle(session));
+    this.#facts.get("Elapsed").name = ended ? "Took" : "Elapsed";
+    this.#facts.get("Left").name = ended ? "Ended" : session.status === "stalled" && !this.#past ? "Silent for" : "Left";
+    const eta = session.status === "running" ? session.eta_s : null;
+    if (ended) this.#facts.get("Left").showTime(session.ended_at, dayTime);
+    else this.#fact("Left", eta ? range(eta.low, eta.high) : UNKNOWN, eta ? ETA_KNOWN : ETA_UNKNOWN);
     this.#fact("Engine", engineText(session), engineText(session));
     const workers = (session.workers ?? []).map((worker) => short(worker, 64));
     const others = workers.length > 1 ? ` +${workers.length - 1}` : "";
     this.#fact("Worker", workers.length ? `${workers[workers.length - 1]}${others}` : UNKNOWN, workers.join(", "));
-    this.#fact("Errors", exact(session.errors));
-    this.#facts.get("Errors").value.classList.toggle("wrong", session.errors > 0);
+    const failed = session.failed_items > 0 ? ` · ${exact(session.failed_items)} failed` : "";
+    this.#fact("Errors", `${exact(session.errors)}${failed}`, failed ? `${counted(session.failed_items, "item")} failed` : null);
+    this.#facts.get("Errors").value.classList.toggle("wrong", session.errors > 0 || failed !== "");
     this.#showUsage(session);
   }
 
   /** Without a word about usage there is no row of it. */
   #showUsage(session) {
     const usage = session.usage?.requests ? session.usage : null;
-    for (const name of ["Tokens", "Tokens / s", "Cost"]) this.#facts.get(name).node.hidden = usage === null;
+    for (const name of ["Tokens", "Tokens / s", "Cost"]) this.#facts.get(name).hidden = usage === null;
     if (usage === null) return;
     const { speed, over } = this.#speed.of(session, this.#past ? null : this.#readAt);
     this.#fact("Tokens", count(usage.input_tokens + usage.output_tokens), usageTitle(usage));
     this.#fact("Tokens / s", rate(speed), `output tokens, ${over}`);
-    this.#fact("Cost", dollars(usage.cost_usd));
+    const cost = dollars(usage.cost_usd);
+    this.#fact("Cost", cost, cost === UNKNOWN ? "No event has told a price" : null);
   }
 
   #fact(name, text, title = null) {
-    const { value } = this.#facts.get(name);
-    setText(value, text);
-    setAttribute(value, "title", title || null);
+    this.#facts.get(name).show(text, title);
   }
 
   #showErrors(session) {

@@ -2,8 +2,9 @@
 import { read, ReadError } from "./api.js";
 import { serverNow } from "./clock.js";
 import { Course } from "./course.js";
-import { byId, setText } from "./element.js";
+import { byId, setContent, setText } from "./element.js";
 import { ErrorList } from "./error_list.js";
+import { longAgo, moment } from "./moment.js";
 import { ProgressChart } from "./progress_chart.js";
 import { Scrubber } from "./scrubber.js";
 import { SessionCard } from "./session_card.js";
@@ -11,7 +12,7 @@ import { SessionLinks } from "./session_links.js";
 import { viewOf } from "./session_view.js";
 import { StepList } from "./step_list.js";
 import { Tape } from "./tape.js";
-import { clockTime, counted, dayTime } from "./units.js";
+import { counted } from "./units.js";
 import { UsageFacts } from "./usage_facts.js";
 
 const DRAW_EVERY_MS = 250; // while a long session is being read
@@ -31,7 +32,7 @@ export class SessionRoom {
   #steps = new StepList();
   #errors = new ErrorList({ go: (index) => this.#scrubber.go(index) });
   #usage = new UsageFacts();
-  #links = new SessionLinks();
+  #links = new SessionLinks({ node: byId("session-links") });
   #event = null;
   #asked = 0;
   #drawnAt = 0;
@@ -66,6 +67,11 @@ export class SessionRoom {
     if (tape !== this.#tape || performance.now() - this.#drawnAt < DRAW_EVERY_MS) return;
     setText(this.#note, `reading, ${counted(tape.count, "event")} so far`);
     this.#draw();
+  }
+
+  /** Look so many events on, or back. */
+  step(by) {
+    this.#scrubber.step(by);
   }
 
   /** The axis of a running session goes on without events too. */
@@ -141,18 +147,22 @@ export class SessionRoom {
     this.#showMarks();
     if (found === null || found.state === null) {
       this.#past.replaceChildren();
-      setText(byId("session-then-title"), `As it was at ${clockTime(time)}: ${found === null ? fault : "no event of its own had come"}`);
+      this.#entitle("As it was at ", moment(time), `: ${found === null ? fault : "no event of its own had come"}`);
       return;
     }
     const view = this.#viewAt(found, time);
     const unsure = found.state.unsure === found.state.attempt.number;
-    const since = unsure ? `, counted since ${clockTime(this.#tape.timeOf(this.#tape.gaps.at(-1).index))}` : "";
-    setText(byId("session-then-title"), `As it was at ${clockTime(time)}${since}`);
+    const since = unsure ? [", counted since ", moment(this.#tape.timeOf(this.#tape.gaps.at(-1).index))] : [];
+    this.#entitle("As it was at ", moment(time), ...since);
     if (!this.#card.node.isConnected) this.#past.append(this.#card.node);
     this.#card.show(view, performance.now(), { past: true });
     this.#usage.show(view);
     this.#event = found.event;
     this.#scrubber.say(found.event);
+  }
+
+  #entitle(...parts) {
+    setContent(byId("session-then-title"), ...parts);
   }
 
   /** The session at an event and, in a replay, a while after it; what a gap has taken is null, never guessed. */
@@ -168,21 +178,16 @@ export class SessionRoom {
     const [gap] = this.#tape.gaps;
     const shortened = this.#tape.first > 0;
     this.#gapNote.hidden = gap === undefined && !shortened;
+    let parts = [];
     if (shortened) {
-      setText(this.#gapNote, `This page holds the newest ${counted(this.#tape.count - this.#tape.first, "event")} of this session; the server has older ones.`);
+      parts = [`This page holds the newest ${counted(this.#tape.count - this.#tape.first, "event")} of this session; the server has older ones.`];
     } else if (gap !== undefined) {
-      const from = this.#tape.timeOf(gap.index);
-      setText(
-        this.#gapNote,
+      const from = moment(this.#tape.timeOf(gap.index), longAgo);
+      parts =
         gap.index === 0
-          ? `Events before ${moment(from)} are no longer kept. What was counted before then is missing from the moments of the past shown here; what is shown of now is complete.`
-          : `Events between ${moment(gap.since)} and ${moment(from)} may be missing: the server removed them while this page was reading.`,
-      );
+          ? ["Events before ", from, " are no longer kept. What was counted before then is missing from the moments of the past shown here; what is shown of now is complete."]
+          : ["Events between ", moment(gap.since, longAgo), " and ", from, " may be missing: the server removed them while this page was reading."];
     }
+    setContent(this.#gapNote, ...parts);
   }
-}
-
-function moment(at) {
-  const today = new Date(at * 1000).toDateString() === new Date().toDateString();
-  return today ? clockTime(at) : dayTime(at);
 }

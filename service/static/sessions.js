@@ -4,6 +4,7 @@ import { serverNow } from "./clock.js";
 import { byId, element, setText } from "./element.js";
 import { SessionCard } from "./session_card.js";
 import { count, counted } from "./units.js";
+import { Welcome } from "./welcome.js";
 
 const CARDS = 100; // more would be neither readable nor quick; the rest are counted and searchable
 const ENDED_CARDS = 6;
@@ -26,17 +27,23 @@ export class Sessions {
   #empty = byId("sessions-empty");
   #note = byId("sessions-note");
   #ids = byId("session-ids");
-  summary = { active: 0, newest: null };
+  #welcome = new Welcome();
+  summary = { active: 0, newest: null, ended: [] };
   active = [];
+  /** The addresses elsewhere that `/status` tells. */
+  links = null;
 
-  /** `only` is the session the page is narrowed to, or null. */
-  constructor({ only }) {
+  /** `only` is the session the page is narrowed to, or null; `showEnded` is called with statuses to look for. */
+  constructor({ only, showEnded }) {
     this.#only = only;
     setText(byId("sessions-title"), only === null ? "Sessions" : "Session");
-    for (const [label, , tone] of COUNTS) {
+    for (const [label, statuses, tone] of COUNTS) {
       const value = element("b", { text: "–" });
       this.#counts.set(label, value);
-      byId("counts").append(element("div", { class: "count", "data-status": tone, "data-count": label.toLowerCase() }, value, element("span", { text: label })));
+      const button = element("button", { type: "button", class: "count", "data-status": tone, "data-count": label.toLowerCase() }, value, element("span", { text: label }));
+      button.title = tone === "running" ? "Show them" : "Show them in the history";
+      button.addEventListener("click", () => (tone === "running" ? byId("sessions").focus() : showEnded(statuses)));
+      byId("counts").append(button);
     }
     this.#list.classList.toggle("single", only !== null);
   }
@@ -45,11 +52,14 @@ export class Sessions {
   async refresh() {
     const [shown, status] = await Promise.all([this.#only === null ? this.#readAll() : this.#readOne(), read("/status")]);
     const readAt = performance.now();
-    this.#show(shown.sessions.slice(0, CARDS), readAt);
+    this.links = status.body.links ?? null;
+    this.#show(shown.sessions.slice(0, CARDS), readAt, this.links);
     this.#showCounts(status.body.sessions ?? {});
-    this.#describe(shown);
+    const isNew = this.#only === null && shown.sessions.length === 0 && status.body.event_log.last_seq === 0;
+    this.#welcome.show(isNew);
+    this.#describe(shown, isNew);
     const newest = shown.sessions[0] ?? null;
-    this.summary = { active: shown.active, newest };
+    this.summary = { active: shown.active, newest, ended: shown.ended };
     this.active = shown.sessions.filter((session) => session.ended_at === null);
   }
 
@@ -69,20 +79,21 @@ export class Sessions {
         (this.#seenActive.has(session.session_id) || serverNow() - session.ended_at < ENDED_WITHIN_S),
     );
     this.#seenActive = new Set([...runningIds, ...recent.map((session) => session.session_id)]);
-    return { sessions: [...running, ...recent.slice(0, ENDED_CARDS)], active: running.length, lag: active.lag };
+    return { sessions: [...running, ...recent.slice(0, ENDED_CARDS)], active: running.length, ended: ended.body.sessions, lag: active.lag };
   }
 
   async #readOne() {
     try {
       const { body, lag } = await read(`/sessions/${encodeURIComponent(this.#only)}`);
-      return { sessions: [body], active: body.ended_at === null ? 1 : 0, lag };
+      const hasEnded = body.ended_at !== null;
+      return { sessions: [body], active: hasEnded ? 0 : 1, ended: hasEnded ? [body] : [], lag };
     } catch (error) {
-      if (error instanceof ReadError && error.status === 404) return { sessions: [], active: 0, lag: 0 };
+      if (error instanceof ReadError && error.status === 404) return { sessions: [], active: 0, ended: [], lag: 0 };
       throw error;
     }
   }
 
-  #show(sessions, readAt) {
+  #show(sessions, readAt, links) {
     const wanted = new Set(sessions.map((session) => session.session_id));
     for (const [id, card] of this.#cards) {
       if (!wanted.has(id)) {
@@ -96,7 +107,8 @@ export class Sessions {
         card = new SessionCard();
         this.#cards.set(session.session_id, card);
       }
-      card.show(session, readAt);
+      // Alone on its page a session has its links in the course.
+      card.show(session, readAt, { links: this.#only === null ? links : null });
       const there = this.#list.children[place];
       if (there !== card.node) this.#list.insertBefore(card.node, there ?? null);
     });
@@ -116,7 +128,7 @@ export class Sessions {
     }
   }
 
-  #describe({ sessions, active, lag }) {
+  #describe({ sessions, active, lag }, isNew) {
     const more = sessions.length - CARDS;
     const parts = [];
     const stalled = sessions.filter((session) => session.status === "stalled").length;
@@ -125,7 +137,7 @@ export class Sessions {
     if (more > 0) parts.push(`${more} more are not shown`);
     if (lag > 0) parts.push(`${counted(lag, "event")} behind`);
     setText(this.#note, parts.join(" · "));
-    this.#empty.hidden = sessions.length > 0;
+    this.#empty.hidden = sessions.length > 0 || isNew;
     setText(
       this.#empty,
       this.#only === null

@@ -1,7 +1,8 @@
 // The steps of a session beneath its chart, on the same axis: when each began, and how long it took.
 import { byId, element, setText, svg } from "./element.js";
+import { moment } from "./moment.js";
 import { short } from "./text.js";
-import { clockTime, counted, duration } from "./units.js";
+import { counted, duration } from "./units.js";
 
 const SHOWN = 30;
 
@@ -35,7 +36,13 @@ function rowOf({ name, attempt, attempts, start, end, open, ended, unsure }, x) 
     "li",
     { "data-step": name, "data-state": state },
     element("bdi", { class: "step-name", text: `${short(name, 64) || "(no name)"}${attempts > 1 ? ` · attempt ${attempt}` : ""}` }),
-    element("span", { class: "step-took", text: `${unsure ? "at least " : ""}${duration(end - start)}${words ? ` ${words}` : ""}`, title: `${unsure ? "seen " : ""}from ${clockTime(start)} to ${open ? "now" : clockTime(end)}` }),
+    element(
+      "span",
+      { class: "step-took" },
+      `${unsure ? "at least " : ""}${duration(end - start)}${words ? ` ${words}` : ""} · ${unsure ? "seen " : ""}from `,
+      moment(start),
+      ...(open ? [] : [" to ", moment(end)]),
+    ),
     svg("svg", { viewBox: "0 0 1000 8", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
   );
 }

@@ -5,12 +5,15 @@
 // eslint-disable-next-line no-control-regex
 const DECEPTIVE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
+// Marks piled on one character are drawn over the lines around it, or make a run that nothing can break. Written
+// languages need no more than five.
+const PILE = /(\p{M}{8})(\p{M}+)/gu;
+
 /** `value` as text with deceptive characters written out, as in ⟦U+202E⟧; line breaks and tabs stay. */
 export function plain(value) {
-  return String(value).replace(DECEPTIVE, (character) => {
-    const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-    return `⟦U+${code}⟧`;
-  });
+  return String(value)
+    .replace(DECEPTIVE, (character) => `⟦U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟧`)
+    .replace(PILE, (_, kept, left) => `${kept}⟦+${[...left].length} marks⟧`);
 }
 
 /** `value` on one line in at most `limit` UTF-16 units, and how many more there were. */
@@ -19,7 +22,7 @@ export function clip(value, limit) {
   let end = Math.min(whole.length, limit);
   // Half a surrogate pair would show as a broken character.
   if (end < whole.length && /[\ud800-\udbff]/.test(whole[end - 1])) end -= 1;
-  return { text: plain(whole.slice(0, end)).replace(/\s*[\r\n]+\s*/g, " ⏎ "), more: whole.length - end };
+  return { text: plain(whole.slice(0, end)).replace(/\s*[\r\n\u2028\u2029]+\s*/g, " ⏎ "), more: whole.length - end };
 }
 
 /** `clip` for a place that cannot grow: a cut is marked by an ellipsis. */

@@ -1,6 +1,6 @@
-// Numbers with their units, as a person reads them; an unknown one is a dash, never a zero.
+// Numbers with their units, as a person reads them; one that is not known is said so, never a zero or a blank.
 
-export const UNKNOWN = "–";
+export const UNKNOWN = "unknown";
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
@@ -33,6 +33,14 @@ function rough(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} m`;
   if (seconds < 129600) return `${(Math.round(seconds / 360) / 10).toString()} h`;
   return `${Math.round(seconds / 86400)} d`;
+}
+
+/** How long ago a Unix time is, `now` by the same clock: "just now", "12 s ago", "3 m ago". */
+export function ago(at, now) {
+  if (!known(at)) return UNKNOWN;
+  const seconds = now - at;
+  if (seconds < 1) return "just now";
+  return `${seconds < 60 ? `${Math.floor(seconds)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} m` : duration(seconds)} ago`;
 }
 
 /** An estimate as a range, "40 s – 2 m", one value where both ends read the same. */

@@ -1,18 +1,20 @@
 // What a session has consumed and what that cost, as far as its producer told.
-import { byId, element, setAttribute, setText } from "./element.js";
+import { byId, setText } from "./element.js";
+import { Fact } from "./fact.js";
 import { dollars, duration, exact, rate, UNKNOWN } from "./units.js";
 
 const NAMES = ["Cost", "Tokens in", "Tokens out", "Tokens out / s", "Cost / 1,000 items", "Requests", "From cache", "Model time"];
 
 export class UsageFacts {
-  #values = new Map();
+  #facts = new Map();
   #note = byId("session-usage-note");
 
   constructor() {
     for (const name of NAMES) {
-      const value = element("dd", { text: UNKNOWN });
-      this.#values.set(name, value);
-      byId("session-usage").append(element("div", { "data-usage": name.toLowerCase() }, element("dt", { text: name }), value));
+      const fact = new Fact(name, { "data-usage": name.toLowerCase() });
+      fact.show(UNKNOWN);
+      this.#facts.set(name, fact);
+      byId("session-usage").append(fact.node);
     }
   }
 
@@ -34,7 +36,6 @@ export class UsageFacts {
   }
 
   #fact(name, text, title = null) {
-    setText(this.#values.get(name), text);
-    setAttribute(this.#values.get(name), "title", title);
+    this.#facts.get(name).show(text, title);
   }
 }

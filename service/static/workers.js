@@ -1,12 +1,14 @@
 // Workers as the server knows them, and what the events of this page have named since the last reading.
 import { read } from "./api.js";
-import { byId, drawing, element, setAttribute, setText } from "./element.js";
-import { short } from "./text.js";
-import { clockTime, counted, dayTime, exact, rate, UNKNOWN, utc } from "./units.js";
+import { byId, element, setText } from "./element.js";
+import { counted } from "./units.js";
+import { WorkerCard } from "./worker_card.js";
 import { WorkerRates } from "./worker_rates.js";
 
 const ROWS = 100;
 const NAMED_AT_MOST = 200;
+
+const BAD = ["down", "wedged", "degraded", "draining"];
 
 /** The worker an event names, wherever its producer put it, or null. */
 export function workerOf(event) {
@@ -17,65 +19,15 @@ export function workerOf(event) {
   return id ? { ...info, id } : null;
 }
 
-const STATES = ["up", "degraded", "wedged", "draining", "down", "unknown"];
-
-function rowOf(worker) {
-  const state = STATES.includes(worker.state) ? worker.state : "unknown";
-  const slots = typeof worker.capacity === "number" ? `${worker.active ?? "?"} of ${worker.capacity}` : UNKNOWN;
-  const name = worker.name && worker.name !== worker.id ? `${worker.name} (${worker.id})` : worker.id;
-  const models = (worker.models ?? []).map((model) => short(model, 48));
-  const fact = (label, value, title) =>
-    value === UNKNOWN ? null : element("div", {}, element("dt", { text: label }), element("dd", { text: value, title }));
-  return element(
-    "article",
-    { class: "worker", "data-worker": worker.id, "data-state": state },
-    element("header", {}, element("span", { class: "badge state", text: state }), element("bdi", { class: "name", text: short(name, 96) })),
-    worker.reason ? element("p", { class: "reason" }, element("bdi", { text: short(worker.reason, 200) })) : null,
-    element(
-      "dl",
-      { class: "facts" },
-      fact("Slots busy", slots),
-      fact("Type", worker.type ? short(worker.type, 48) : UNKNOWN),
-      fact("Model", models[models.length - 1] ?? UNKNOWN, models.join(", ") || null),
-      fact("Errors", exact(worker.errors ?? null)),
-      fact("Last seen", clockTime(worker.last_seen), utc(worker.last_seen)),
-      fact("Last probe", clockTime(worker.last_probe), utc(worker.last_probe)),
-      fact("Probe found", worker.probe_result ? short(worker.probe_result, 48).replaceAll("_", " ") : UNKNOWN, worker.probe_reason ? short(worker.probe_reason, 300) : null),
-      fact("Since", worker.since ? dayTime(worker.since) : UNKNOWN, utc(worker.since)),
-    ),
-  );
-}
-
-const SPARK_HEIGHT = 20;
-const UNITS = { tokens: "tokens out / s", items: "lines / s" };
-
-/** The last two minutes of a worker as a small curve with its rate; nothing where its events told nothing. */
-class Spark {
-  #rate = element("b");
-  #curve = drawing("", { className: "curve", viewBox: `0 0 29 ${SPARK_HEIGHT}` });
-  node = element("div", { class: "spark", hidden: true }, this.#curve, this.#rate);
-
-  constructor() {
-    this.#curve.setAttribute("preserveAspectRatio", "none");
-  }
-
-  show(rates) {
-    this.node.hidden = rates === null;
-    if (rates === null) return;
-    const most = Math.max(...rates.values);
-    const points = rates.values.map((value, x) => `${x} ${(SPARK_HEIGHT - 1 - (value / most) * (SPARK_HEIGHT - 3)).toFixed(1)}`);
-    setAttribute(this.#curve.firstChild, "d", `M0 ${SPARK_HEIGHT}L${points.join("L")}L${rates.values.length - 1} ${SPARK_HEIGHT}Z`);
-    setText(this.#rate, `${rate(rates.rate)} ${UNITS[rates.unit]}`);
-  }
-}
-
 export class Workers {
   #panel = byId("workers");
   #body = byId("workers-body");
   #note = byId("workers-note");
   #named = new Map();
   #known = [];
-  #rows = new Map();
+  #cards = new Map();
+  #dashboard = null;
+  #empty = element("p", { class: "empty" }, "No worker is configured, and no event has named one. ", element("code", { text: "translation-monitor workers" }), " lists and checks those of a configuration.");
   #rates = new WorkerRates();
 
   /** Note the worker of an event; true if there is one, so that the server is asked again. */
@@ -102,10 +54,25 @@ export class Workers {
     this.#rates.clear();
   }
 
-  /** Let the curves go on; a closed panel draws none. */
+  /** Let curves and ages go on; a closed panel draws none. */
   tick() {
     if (!this.#panel.open) return;
-    for (const row of this.#rows.values()) row.spark.show(this.#rates.of(row.worker));
+    for (const { card, worker } of this.#cards.values()) {
+      card.tick();
+      card.draw(this.#rates.of(worker));
+    }
+  }
+
+  /** Bring a worker into sight, by any of its names. */
+  reveal(name) {
+    const shown = [...this.#cards.values()].find(({ worker }) => namesOf(worker).includes(name));
+    if (shown === undefined) this.#panel.querySelector("summary").focus();
+    else shown.card.reveal();
+  }
+
+  /** The address of a worker's dashboard as `/status` tells it, or null. */
+  set dashboard(address) {
+    this.#dashboard = address;
   }
 
   /** The workers as the server last told them. */
@@ -125,30 +92,45 @@ export class Workers {
   }
 
   #show() {
-    const known = new Set(this.#known.map((worker) => worker.id));
-    const workers = [...this.#known, ...[...this.#named.values()].filter((worker) => !known.has(worker.id))];
+    const known = new Set(this.#known.flatMap(namesOf));
+    const workers = [...this.#known, ...[...this.#named.values()].filter((worker) => !namesOf(worker).some((name) => known.has(name)))];
     // The server puts the last seen first; here each keeps its place.
     workers.sort((a, b) => Number(b.configured ?? false) - Number(a.configured ?? false) || a.id.localeCompare(b.id));
-    const bad = workers.filter((worker) => worker.state === "down" || worker.state === "wedged").length;
-    const more = workers.length > ROWS ? ` · the first ${ROWS} are shown` : "";
-    setText(this.#note, workers.length === 0 ? "none yet" : `${counted(workers.length, "worker")}${bad > 0 ? ` · ${bad} down` : ""}${more}`);
-    const empty = element("p", { class: "empty", text: "No worker is configured and no event has named one." });
-    const rows = workers.slice(0, ROWS).map((worker) => this.#row(worker));
-    this.#rows = new Map(rows.map((row) => [row.id, row]));
-    const nodes = rows.length === 0 ? [empty] : rows.map((row) => row.node);
-    if (nodes.length !== this.#body.childElementCount || nodes.some((node, place) => this.#body.children[place] !== node)) {
-      this.#body.replaceChildren(...nodes);
+    setText(this.#note, noteOf(workers));
+    const shown = workers.slice(0, ROWS);
+    const wanted = new Set(shown.map((worker) => worker.id));
+    for (const [id, { card }] of this.#cards) {
+      if (!wanted.has(id)) {
+        card.node.remove();
+        this.#cards.delete(id);
+      }
     }
+    shown.forEach((worker, place) => {
+      const card = this.#cards.get(worker.id)?.card ?? new WorkerCard();
+      this.#cards.set(worker.id, { card, worker });
+      card.show(worker, this.#dashboard);
+      card.draw(this.#rates.of(worker));
+      const there = this.#body.children[place];
+      if (there !== card.node) this.#body.insertBefore(card.node, there ?? null);
+    });
+    if (shown.length === 0) this.#body.replaceChildren(this.#empty);
+    else this.#empty.remove();
   }
+}
 
-  /** The row shown already where nothing of it changed. */
-  #row(worker) {
-    const said = JSON.stringify(worker);
-    const row = this.#rows.get(worker.id);
-    if (row?.said === said) return row;
-    const spark = row?.spark ?? new Spark();
-    const node = rowOf(worker);
-    node.append(spark.node);
-    return { id: worker.id, said, worker, node, spark };
+/** All by which events may name a worker. */
+function namesOf({ id, name, host, port }) {
+  return [id, name, host ? `${host}:${port ?? 22}` : null].filter(Boolean);
+}
+
+/** "7 workers · 1 down · 1 wedged" */
+function noteOf(workers) {
+  if (workers.length === 0) return "none yet";
+  const parts = [counted(workers.length, "worker")];
+  for (const state of BAD) {
+    const count = workers.filter((worker) => worker.state === state).length;
+    if (count > 0) parts.push(`${count} ${state}`);
   }
+  if (workers.length > ROWS) parts.push(`the first ${ROWS} are shown`);
+  return parts.join(" · ");
 }

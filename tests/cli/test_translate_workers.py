@@ -151,6 +151,37 @@ async def test_a_wrong_host_key_ends_it_at_once_and_says_so(
     assert (failure["error_type"], failure["fatal"]) == ("host_key", True)
 
 
+async def test_a_missing_program_is_told_at_the_start_and_the_others_do_the_work(
+    run: Run, start_sshd: Callable[..., Sshd], monitor: MonitorProcess, tmp_path: Path
+) -> None:
+    """Before the first segment, with what to do; where no worker is left it ends there, exit code 1."""
+    good, bare = start_sshd(), start_sshd()
+    file = config(tmp_path, {"good": (good, words_program(good)), "bare": (bare, "no-such-translator -x")})
+    ended = await run(*arguments(tmp_path, file, "some", "--monitor", monitor.url))
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out.md").read_text() == WANTED
+    told = "worker bare is down: the worker has no program no-such-translator; install it there"
+    before, _, after = ended.err.partition("Translating ")
+    assert told in before
+    assert "bare" not in after.partition("Wrote ")[0]
+    assert "Engine: 1 of 2 SSH workers" in before
+    session = await monitor.get("/sessions/some")
+    assert (session["status"], session["errors"]) == ("completed", 0)
+
+    (tmp_path / "out.md").unlink()
+    file = config(tmp_path, {"bare": (bare, "no-such-translator -x")})
+    ended = await run(*arguments(tmp_path, file, "none", "--monitor", monitor.url))
+    assert ended.code == 1
+    last = ended.err.strip().splitlines()[-1]
+    assert last.startswith("translation-monitor translate: no SSH worker can be used: bare: ")
+    assert "install it there" in last
+    assert not (tmp_path / "out.md").exists()
+    session = await monitor.get("/sessions/none")
+    assert (session["status"], session["items_done"]) == ("failed", None)
+    (failure,) = [e for e in await events(monitor, "none") if e["type"] == "translation_error"]
+    assert (failure["error_type"], failure["fatal"]) == ("engine_down", True)
+
+
 async def test_ctrl_c_leaves_nothing_running_on_the_workers(
     start: Start, sshd: Sshd, monitor: MonitorProcess, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.monitor_server import event
 from tests.otlp_receiver import Received, free_port, http_receiver
 from tests.parts import need
 from tests.prometheus_process import Prometheus, prometheus_process
+from tests.push_service import push_service
 from tests.sshd import Account, Sshd
 
 # Scraped each second, so that what takes minutes in production takes seconds here.
@@ -191,11 +192,12 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, worker_account: Accoun
     write_config(folder, sshd)
     (folder / "rules.yml").write_text(RULES)
     try:
-        async with http_receiver() as collector:
+        async with http_receiver() as collector, push_service() as push:
             environ = {
                 "MONITOR_CONFIG": str(folder / "config.json"),
                 "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                "MONITOR_NOTIFY": push.json_url,
             }
             monitor = MonitorProcess(folder / "events.db", environ=environ)
             await monitor.start()

@@ -44,6 +44,7 @@ EXPECTED = {
     "LogDiskLow": {"warning"},
     "BrokerDisconnected": {"critical"},
     "TelemetryDropping": {"warning"},
+    "NotificationsFailing": {"warning"},
     "EventLoopBlocked": {"warning"},
     "SessionSeriesDropped": {"info"},
     "Watchdog": {"none"},

@@ -76,6 +76,8 @@ EXPECTED = {
     "translation_log_free_bytes": "gauge",
     "translation_log_connected": "gauge",
     "translation_spans_total": "counter",
+    "translation_notifications_total": "counter",
+    "translation_notifications_waiting": "gauge",
     "translation_reader_lag_events": "gauge",
     "translation_auth_failures_total": "counter",
     "translation_event_loop_lag_seconds": "histogram",

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 from aiohttp import web
@@ -14,10 +15,17 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 
+from exporters import tracing_live
 from exporters.tracing import live_provider, otlp_exporter_from_environment
+from exporters.tracing_live import MAX_WAITING
 from tests.otlp_receiver import attributes_of, black_hole, free_port, grpc_receiver, http_receiver
 from translation_events import semconv
 from translation_events.errors import ConfigError
+
+
+def ignore(outcome: str, spans: int) -> None:
+    """Whoever does not count."""
+
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -38,7 +46,7 @@ def test_nothing_configured_is_nothing_sent_and_nothing_said(
     """None set, nothing is sent and nothing is warned."""
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
         assert otlp_exporter_from_environment(environ) is None
-        assert live_provider(environ, service_name="translate") is None
+        assert live_provider(environ, service_name="translate", outcomes=ignore) is None
     assert not logs
     assert not caplog.records
 
@@ -129,13 +137,19 @@ async def test_a_live_span_arrives_with_its_genai_names(protocol: str) -> None:
     """`chat {model}`: CLIENT, live, by the translator, GenAI conventions."""
     receiver = http_receiver() if protocol == "http/protobuf" else grpc_receiver()
     async with receiver as received:
-        provider = live_provider({ENDPOINT: received.endpoint, PROTOCOL: protocol}, service_name="translate")
+        outcomes: Counter[str] = Counter()
+        provider = live_provider(
+            {ENDPOINT: received.endpoint, PROTOCOL: protocol},
+            service_name="translate",
+            outcomes=lambda outcome, spans: outcomes.update({outcome: spans}),
+        )
         assert provider is not None
         with provider.get_tracer("translator").start_as_current_span("chat m1", kind=SpanKind.CLIENT) as span:
             span.set_attribute(semconv.GEN_AI_REQUEST_MODEL, "m1")
             span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, 12)
         await asyncio.to_thread(provider.shutdown)
         (chat,) = await received.count(1)
+    assert outcomes == {"exported": 1}
     assert chat.name == "chat m1"
     assert attributes_of(chat.attributes) == {"gen_ai.request.model": "m1", "gen_ai.usage.input_tokens": 12}
     if protocol == "grpc":
@@ -150,7 +164,7 @@ async def test_a_live_providers_shutdown_is_short_with_a_silent_collector() -> N
             PROTOCOL: "http/protobuf",
             "OTEL_EXPORTER_OTLP_TIMEOUT": "10",
         }
-        provider = live_provider(environ, service_name="translate")
+        provider = live_provider(environ, service_name="translate", outcomes=ignore)
         assert provider is not None
         provider.get_tracer("translator").start_span("chat m1").end()
         async with asyncio.timeout(20):
@@ -164,7 +178,12 @@ async def test_live_spans_to_a_dead_collector_are_bounded_and_quiet(caplog: pyte
     """A dead collector costs bounded memory and one warning, not one a try."""
     environ = {ENDPOINT: f"http://127.0.0.1:{free_port()}", PROTOCOL: "http/protobuf"}
     environ["OTEL_EXPORTER_OTLP_TIMEOUT"] = "0.2"
-    provider = live_provider(environ, service_name="translate")
+    outcomes: Counter[str] = Counter()
+    provider = live_provider(
+        environ,
+        service_name="translate",
+        outcomes=lambda outcome, spans: outcomes.update({outcome: spans}),
+    )
     assert provider is not None
     tracer = provider.get_tracer("translator")
     with capture_logs() as logs:
@@ -173,4 +192,28 @@ async def test_live_spans_to_a_dead_collector_are_bounded_and_quiet(caplog: pyte
             assert await asyncio.to_thread(provider.force_flush, 5000)
         await asyncio.to_thread(provider.shutdown)
     assert [line["event"] for line in logs] == ["spans cannot be exported"]
+    assert outcomes == {"export_failed": 3}
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_every_live_span_is_counted_once_with_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`translation_spans_total{outcome}`: what a full queue drops is counted, what is left at the end too."""
+    monkeypatch.setattr(tracing_live, "SHUTDOWN_S", 0.5)
+    outcomes: Counter[str] = Counter()
+    async with black_hole() as (port, connected):
+        environ = {ENDPOINT: f"http://127.0.0.1:{port}", PROTOCOL: "http/protobuf"}
+        provider = live_provider(
+            environ,
+            service_name="translate",
+            outcomes=lambda outcome, spans: outcomes.update({outcome: spans}),
+        )
+        assert provider is not None
+        tracer = provider.get_tracer("translator")
+        tracer.start_span("chat m1").end()
+        async with asyncio.timeout(20):
+            await connected.wait()  # the first is under way and takes a place
+        for _ in range(MAX_WAITING + 4):
+            tracer.start_span("chat m1").end()
+        assert outcomes == {"queue_full": 5}
+        await asyncio.to_thread(provider.shutdown)
+    assert outcomes == {"queue_full": 5, "export_failed": MAX_WAITING}

@@ -246,7 +246,7 @@ async def test_the_page_shows_what_is_firing_and_what_it_does_not_know(
             bare = await open_page(server.url, color_scheme=scheme, bypass_csp=True)
             await expect(bare.locator(".alert")).to_have_count(3)
             assert await faults(bare) == [], scheme
-        await panel.get_by_role("link", name="Worker gpu-1").first.click()
+        await panel.get_by_role("button", name="Worker gpu-1").first.click()
         await expect(page.locator("#workers")).to_have_attribute("open", "")
         await stack.aclose()
 

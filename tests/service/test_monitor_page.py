@@ -77,9 +77,9 @@ async def test_a_price_nobody_told_is_not_shown_as_nothing(server: Server, open_
     page = await open_page(server.url, "/monitor?session=free")
     card = page.locator('.card[data-session="free"]')
     await expect(card.locator("[data-fact=tokens] dd")).to_have_text("1,500")
-    await expect(card.locator("[data-fact=cost] dd")).to_have_text("–")
-    await expect(page.locator("#session-usage [data-usage='cost'] dd")).to_have_text("–")
-    await expect(page.locator("#history-rows tr .wide-only")).to_have_text("–")
+    await expect(card.locator("[data-fact=cost] dd")).to_have_text("unknown")
+    await expect(page.locator("#session-usage [data-usage='cost'] dd")).to_have_text("unknown")
+    await expect(page.locator("#history-rows tr .wide-only")).to_have_text("unknown")
 
 
 async def test_hostile_text_is_shown_as_text_and_breaks_nothing(server: Server, open_page: OpenPage) -> None:

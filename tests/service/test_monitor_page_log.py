@@ -241,6 +241,15 @@ async def test_what_the_filter_shows_can_be_copied_and_saved(
     assert "translation_error  book  plain" in copied
 
 
+async def test_an_end_by_the_server_is_told_with_its_reason(start: StartServer, open_page: OpenPage) -> None:
+    """`session_ended` carries status and reason: the log says both."""
+    server = await start(event_log={"session_timeout_s": 0.5})
+    page = await open_page(server.url)
+    await publish(server, progress(1))
+    line = page.locator("#log-lines [data-type=session_ended] .message")
+    await expect(line).to_have_text("timed_out: no event for 0.000138889 hours", timeout=20_000)
+
+
 async def test_the_whole_filter_is_in_the_address(server: Server, open_page: OpenPage) -> None:
     """Text, regex, level, type, session and worker: a fresh page at the same address shows the same."""
     seqs = await publish(

@@ -82,7 +82,7 @@ async def test_all_reasons_are_told_the_worst_first(start_sshd: StartSshd) -> No
         result = await probe(tools.spec(engine=Engine("openai", url=url, model="large")))
     assert result.state is WorkerState.DEGRADED
     model, gpu, *_ = result.reason.split("; ")
-    assert model == "the engine does not have the model large"
+    assert model == "the engine does not have the model large (it has small)"
     assert gpu == "nothing is known of the GPUs: nvidia-smi fails with 18 (Failed to initialize NVML)"
 
 

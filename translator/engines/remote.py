@@ -13,6 +13,7 @@ import msgspec
 from sshworker import command
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
+from sshworker.readiness import command_ready, server_ready
 from sshworker.spec import Engine as EngineSpec
 from sshworker.spec import WorkerSpec
 from sshworker.tunnel import Tunnel
@@ -46,8 +47,8 @@ class Remote(Protocol):
     def info(self) -> WorkerInfo:
         """The worker as events name it."""
 
-    async def open(self) -> None:
-        """Make sure that the worker can be used. Raises: WorkerError."""
+    async def open(self) -> str | None:
+        """Make sure that the worker can do its work; returns what is doubtful. Raises: WorkerError."""
 
     async def translate(self, segment: Segment, usages: list[Usage]) -> Translation:
         """One segment; what it consumes is added to `usages`, also where it fails. Raises: WorkerError."""
@@ -101,17 +102,21 @@ class RemoteModel:
         """The worker as events name it; its model as the server names it, once it has."""
         return _info(self.spec, self._llm.model if self._llm is not None else self._model)
 
-    async def open(self) -> None:
-        """Reach the server, and learn its model where none is named. Raises: WorkerError."""
+    async def open(self) -> str | None:
+        """Reach the server, and learn its model where none is named; told if it lists another.
+
+        Raises: WorkerError.
+        """
         async with self._turn:
             if self._llm is not None:
-                return
-            await self._tunnel.open()
+                return None
+            doubt = await server_ready(self._connection, self._tunnel)
             try:
                 self._llm = await self._connect(self._settings, *self._languages)
             except EngineUnavailable as error:
                 detail = f"its server at {self.spec.engine and self.spec.engine.url}: {error.detail}"
                 raise self._why() or WorkerError(Failure.ENGINE_DOWN, detail, worker=self.spec.id) from error
+            return doubt
 
     async def translate(self, segment: Segment, usages: list[Usage]) -> Translation:
         """One segment through the tunnel. Raises: WorkerError.
@@ -177,21 +182,29 @@ class RemoteCommand:
             "model": engine.model or "",
         }
         self._timeout_s = timeout_s
+        self._is_ready = False
+        self._turn = asyncio.Lock()
 
     @property
     def info(self) -> WorkerInfo:
         """The worker as events name it."""
         return _info(self.spec, self._model)
 
-    async def open(self) -> None:
-        """Log in. Raises: WorkerError."""
-        await self._connection.open()
+    async def open(self) -> str | None:
+        """Log in and look for the program, once; told if nobody may look. Raises: WorkerError."""
+        async with self._turn:
+            if self._is_ready:
+                return None
+            doubt = await command_ready(self._connection)
+            self._is_ready = True
+            return doubt
 
     async def translate(self, segment: Segment, usages: list[Usage]) -> Translation:
         """One segment through the program, a run of text at a time where it loses the markup.
 
         Raises: WorkerError.
         """
+        await self.open()
 
         async def run(part: Segment) -> str:
             return checked(part, await self._run(part.text, usages))

@@ -12,6 +12,7 @@ import structlog
 from sshworker.errors import Failure, WorkerError
 from sshworker.lease import Lease
 from sshworker.pool import MAX_REMOTE_INSTANCES, PATIENCE_S, NoWorkerLeft, Pool
+from sshworker.readiness import Unfit
 from sshworker.snapshot import WorkerSnapshot
 from sshworker.spec import WorkerSpec
 from sshworker.state import WorkerState
@@ -20,6 +21,7 @@ from translation_events.address import MonitorAddress
 from translation_events.event import ErrorType, Usage
 from translator.engines.engine import EngineError, EngineUnavailable, Translation
 from translator.engines.remote import ANSWER_TIMEOUT_S, Remote, opened
+from translator.engines.roll_call import roll_call
 from translator.engines.worker_failure import as_engine_error, error_type_of, said
 from translator.report import Emitter
 from translator.segments import Segment
@@ -32,11 +34,13 @@ log = structlog.get_logger(__name__)
 MAX_ATTEMPTS: Final = 2
 MAX_USAGES: Final = 64  # what one event may carry
 SEVERAL: Final = "several models"
-# Asked of a worker over which a text was lost too often, where nobody has answered anything since: it is the
-# same in every language and brings no engine down, so what comes of it tells an outage from a bad text.
+# Asked of a worker over which a text was lost: it is the same in every language and brings no engine down, so
+# what comes of it tells an outage from a bad text.
 _HARMLESS: Final = Segment(id="harmless", number=0, text="1, 2, 3.", source="1, 2, 3.")
 # No second try will change these while the configuration is as it is.
 _FOR_GOOD: Final = frozenset((Failure.AUTH, Failure.HOST_KEY))
+# What a start that found no worker ends with, where all have the same; else they are lost.
+_TOLD_ALONE: Final = frozenset((ErrorType.HOST_KEY, ErrorType.AUTH, ErrorType.ENGINE_DOWN))
 
 
 class SshEngine:
@@ -54,7 +58,6 @@ class SshEngine:
         self._report = report
         self._answers = Answers()
         self._stack = AsyncExitStack()
-        self.refused: Sequence[str] = ()
 
     @classmethod
     async def open(
@@ -70,6 +73,8 @@ class SshEngine:
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> SshEngine:
         """The engine, every worker having been tried; `monitor` is followed for what it says of them.
+
+        Those that cannot be used are told as `worker_status` and get no work until they can.
 
         Raises: EngineUnavailable: no worker has an engine and the tags, or none of them can be used.
         """
@@ -90,17 +95,16 @@ class SshEngine:
                 await opened(spec, source, target, stack, timeout_s=answer_timeout_s) for spec in specs
             ]
             engine = cls(pool, remotes, tags, report)
-            await engine._try_all()
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            running = [tasks.create_task(report.run(pool), name="report workers")]
-            if monitor is not None:
-                running.append(
-                    tasks.create_task(WorkerFollow(monitor, pool).run(), name="follow the monitor")
-                )
-            for task in running:
-                stack.callback(task.cancel)
-            engine._stack = stack.pop_all()
-        return engine
+            if monitor is not None:  # heard by the time the work begins, as a rule
+                follow = tasks.create_task(WorkerFollow(monitor, pool).run(), name="follow the monitor")
+                stack.callback(follow.cancel)
+            unavailable = await engine._try_all()
+            if unavailable is None:
+                stack.callback(tasks.create_task(report.run(pool), name="report workers").cancel)
+                engine._stack = stack.pop_all()
+                return engine
+        raise unavailable  # from out here: the group would wrap it
 
     @property
     def model(self) -> str:
@@ -115,11 +119,15 @@ class SshEngine:
 
     @property
     def statement(self) -> str:
-        """Which workers, and how many segments each has done."""
-        done = any(worker.done for worker in self._pool.workers)
-        each = (f"{one.id} ({one.done} done)" if done else one.id for one in self._pool.workers)
-        count = len(self._remotes)
-        return f"{count} SSH worker{'s' * (count > 1)} with {self.model}: {', '.join(each)}"
+        """Which workers, and how many segments each has done; before that, which can begin."""
+        workers = self._pool.workers
+        count, many = str(len(workers)), "s" * (len(workers) > 1)
+        if any(one.done for one in workers):
+            each = [f"{one.id} ({one.done} done)" for one in workers]
+        else:
+            each = [one.id for one in workers if one.state.takes_work]
+            count = count if len(each) == len(workers) else f"{len(each)} of {count}"
+        return f"{count} SSH worker{many} with {self.model}: {', '.join(each)}"
 
     @property
     def workers(self) -> Sequence[WorkerSnapshot]:
@@ -136,7 +144,10 @@ class SshEngine:
 
         async def work(lease: Lease, part: Segment) -> Translation:
             nonlocal losses
-            if losses >= MAX_LOSSES:  # and not failed for it: nobody has answered anything since
+            # Lost over this text, on its trial a worker is to show that it answers at all: else a text that
+            # hangs it would pass for a worker that is lost. So where the text ought to have failed, and has
+            # not, because nobody has answered anything since.
+            if losses >= MAX_LOSSES or (losses and lease.trial):
                 await self._ask_harmless(lease, usages)
             try:
                 return await self._at(lease, part, usages)
@@ -190,6 +201,7 @@ class SshEngine:
         except WorkerError as error:
             if error.worker_is_gone:
                 raise
+        lease.answered()
         self._answers.count += 1
 
     def _tell_slots(self, worker_id: str) -> None:
@@ -197,40 +209,33 @@ class SshEngine:
             if worker.id == worker_id:
                 self._report.slots(worker)
 
-    async def _try_all(self) -> None:
-        """Reach every worker at once. One that is not reached may come back; a wrong key does not mend."""
-        async with asyncio.TaskGroup() as tasks:
-            tries = [
-                tasks.create_task(_failure(remote), name=f"try {id_}")
-                for id_, remote in self._remotes.items()
-            ]
-        failures = [error for task in tries if (error := task.result()) is not None]
+    async def _try_all(self) -> EngineUnavailable | None:
+        """Try every worker at once, and let those begin that can do the work.
+
+        One that is not reached may come back, and is tried again; a wrong key or a missing program does not
+        mend by itself. Returns why nothing can begin, where none of them can be used.
+        """
+        called = await roll_call(tuple(self._remotes.values()))
+        for worker in self._pool.workers:
+            # The monitor may have spoken of it meanwhile, and knows better: it may be draining.
+            if worker.id in called.doubts and worker.state is WorkerState.UNKNOWN:
+                self._pool.report(worker.id, WorkerState.DEGRADED, called.doubts[worker.id])
+        failures = called.failures
+        for error in failures:
+            log.info("worker not usable", worker=error.worker, failure=error.failure.value)
+            if error.failure in _FOR_GOOD or isinstance(error, Unfit):
+                self._pool.report(error.worker, WorkerState.DOWN, error.told)
+            else:
+                self._pool.unreached(error)
         for worker in self._pool.workers:
             self._report.state(worker)
-        for error in failures:
-            log.warning(
-                "worker not usable",
-                worker=error.worker,
-                failure=error.failure.value,
-                reason=error.detail,
-            )
-            if error.failure in _FOR_GOOD:
-                self._pool.report(error.worker, WorkerState.DOWN, error.detail)
-        self.refused = [said(error) for error in failures]
         if len(failures) == len(self._remotes):
             types = {error_type_of(error) for error in failures}
-            raise EngineUnavailable(
-                f"no SSH worker can be used: {'; '.join(self.refused)}",
-                types.pop() if types < {ErrorType.HOST_KEY, ErrorType.AUTH} else ErrorType.WORKER_LOST,
+            return EngineUnavailable(
+                f"no SSH worker can be used: {'; '.join(said(error) for error in failures)}",
+                types.pop() if len(types) == 1 and types <= _TOLD_ALONE else ErrorType.WORKER_LOST,
             )
-
-
-async def _failure(remote: Remote) -> WorkerError | None:
-    try:
-        await remote.open()
-    except WorkerError as error:
-        return error
-    return None
+        return None
 
 
 def _suitable(specs: Sequence[WorkerSpec], tags: Collection[str]) -> Sequence[WorkerSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,6 +60,12 @@ async def until_counted(server: Server, outcome: str, count: int) -> None:
         return wanted in await server.metrics()
 
     await alerting.until(counted, wanted, 10.0)
+
+
+def waiting(page: str) -> dict[str, int]:
+    """How many notices the metrics say are waiting, by receiver."""
+    found = re.findall(r'^translation_notifications_waiting\{receiver="(.+?)"\} (\d+)', page, re.MULTILINE)
+    return {receiver: int(count) for receiver, count in found}
 
 
 async def test_an_end_is_told_to_a_webhook_and_over_ntfy(push: PushService, start: StartServer) -> None:
@@ -126,6 +133,7 @@ async def test_a_receiver_that_refuses_is_tried_again(push: PushService, start: 
             await server.post([*failing("a"), *failing("b")])
             await until(lambda: len(fine.messages) == 2, "the other is told")
             await until(lambda: push.tries >= 3, "it is tried again")
+            assert waiting(await server.metrics()) == {"1 (json)": 2, "2 (json)": 0}
             push.status = 200
             await until(lambda: len(push.messages) == 2, "it is told")
         assert push.titles == fine.titles == ["Translation failed: a", "Translation failed: b"]
@@ -133,6 +141,7 @@ async def test_a_receiver_that_refuses_is_tried_again(push: PushService, start: 
     assert [(line["receiver"], line["why"]) for line in warnings] == [("1 (json)", "HTTP 500")]
     assert "hush" not in str(logs)
     await until_counted(server, "sent", 4)
+    assert waiting(await server.metrics()) == {"1 (json)": 0, "2 (json)": 0}
     assert 'translation_notifications_total{outcome="failed"} 0.0' not in await server.metrics()
 
 
