@@ -1,4 +1,4 @@
-"""`workers`: the configured SSH workers with their live state; probe, drain, trust a host's key."""
+"""`workers`: the configured SSH workers with their live state; probe, drain, trust a key, copy files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli import worker_files
 from cli.display import moment, printable
 from cli.monitor_client import Unreachable, open_monitor
 from cli.options import add_log_options, add_monitor_option, monitor_address
+from cli.worker_files import named
 from service.config import load_config
 from service.worker_specs import specs_of
 from sshworker.connect import hops
@@ -31,7 +33,7 @@ from translation_events.errors import ConfigError, MonitorError
 
 NAME: Final = "workers"
 _PIPE_COLUMNS: Final = 400
-HELP: Final = "list SSH workers, probe and drain them, trust a host's key"
+HELP: Final = "list SSH workers, probe and drain them, trust a host's key, copy files"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_monitor_option(parser)
     parser.set_defaults(action=_list)
     actions = parser.add_subparsers(
-        metavar="check | trust | drain | undrain", prog="translation-monitor workers"
+        metavar="check | trust | drain | undrain | put | get", prog="translation-monitor workers"
     )
 
     check = actions.add_parser(
@@ -78,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         one.add_argument("id", metavar="ID")
         one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as data")
         add_monitor_option(one)
-    for one in (check, into, drain, undrain):
+    for one in (check, into, drain, undrain, *worker_files.configure(actions)):
         one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
         add_log_options(one)
 
@@ -124,7 +126,7 @@ async def _list(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
 
 
 async def _check(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
-    chosen = [_named(specs, worker_id) for worker_id in args.ids] or list(specs)
+    chosen = [named(specs, worker_id) for worker_id in args.ids] or list(specs)
     if not chosen:
         raise ConfigError(
             "There is nothing to check: distributed.workers names no enabled worker, or distributed.enabled "
@@ -150,7 +152,7 @@ async def _probe(spec: WorkerSpec) -> ProbeResult:
 
 async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
     """The keys of the jump hosts on the way, where they are not known, then the worker's own."""
-    spec = _named(specs, args.id)
+    spec = named(specs, args.id)
     for hop in hops(spec):
         key = await fetch(hop)
         if hop.known_hosts is None or await asyncio.to_thread(is_trusted, hop.known_hosts, key):
@@ -201,14 +203,6 @@ async def _order(args: argparse.Namespace, order: str, body: Mapping[str, str]) 
     else:
         print(f"{printable(worker['id'])} is {worker['state']}: {printable(worker['reason'])}")
     return 0
-
-
-def _named(specs: Sequence[WorkerSpec], worker_id: str) -> WorkerSpec:
-    for spec in specs:
-        if spec.id == worker_id:
-            return spec
-    known = ", ".join(spec.id for spec in specs) or "none"
-    raise ConfigError(f"There is no enabled worker {worker_id!r}; configured are: {known}.")
 
 
 def _show(workers: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from service.config_sources import Sources, checked_keys
 from service.secret import Secret
 from service.setting import Setting, settings_of
-from sshworker.template import PLACEHOLDERS, is_template
+from sshworker.template import PLACEHOLDERS, is_template, program_of
 from translation_events.errors import ConfigError
 
 DEFAULT_WORKER: Final = "default"
@@ -128,6 +128,14 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     ] = None
     enabled: Annotated[bool, Setting(help="Whether it is used.")] = True
     tags: Annotated[tuple[str, ...], Setting(help="What it is good for.", env="SSH_WORKER_TAGS")] = ()
+    allow: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Setting(
+            help="Programs that may be run there, as a command names them; without it that of "
+            "`engine.command` alone.",
+            env="SSH_WORKER_ALLOW",
+        ),
+    ] = ()
     remote_dir: Annotated[
         str, Meta(min_length=1), Setting(help="Working directory there.", env="SSH_WORKER_REMOTE_DIR")
     ] = "/tmp/translate-ssh"  # noqa: S108 - a directory on the worker, and the name it always had
@@ -209,7 +217,19 @@ def _read_worker(sources: Sources, name: str, given: Any) -> WorkerConfig:
     given = checked_keys(given, path, keys)
     if name == DEFAULT_WORKER:
         given = {**given, "engine": _engine_given(sources.environ, given.get("engine"))}
-    return sources.build(WorkerConfig, path, given, in_environ=name == DEFAULT_WORKER)
+    worker = sources.build(WorkerConfig, path, given, in_environ=name == DEFAULT_WORKER)
+    _check_allowed(worker, path)
+    return worker
+
+
+def _check_allowed(worker: WorkerConfig, path: str) -> None:
+    """Raises: ConfigError: the engine's command runs a program that the worker's own list does not name."""
+    command = None if worker.engine is None else worker.engine.command
+    if worker.allow and command is not None and (program := program_of(command)) not in worker.allow:
+        raise ConfigError(
+            f"{path}.engine.command runs {program}, which {path}.allow does not name; allowed: "
+            f"{', '.join(worker.allow)}."
+        )
 
 
 def _engine_given(environ: Mapping[str, str], in_file: Any) -> Any:

@@ -38,6 +38,7 @@ def _spec(worker_id: str, worker: WorkerConfig, distributed: DistributedConfig) 
         engine=None if engine is None else Engine(engine.kind, engine.url, engine.command, engine.model),
         max_capacity=worker.max_capacity or 1,
         tags=worker.tags,
+        allow=worker.allow,
         remote_dir=worker.remote_dir,
         connect_timeout_s=distributed.ssh_timeout,
         max_retries=distributed.ssh_max_retries,

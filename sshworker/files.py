@@ -4,122 +4,141 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 import asyncssh
+import structlog
 
 from sshworker.command import run
 from sshworker.connection import Connection
 from sshworker.errors import Failure, WorkerError
-from sshworker.wrapper import MARK, new_id
+from sshworker.wrapper import new_id
+
+log = structlog.get_logger(__name__)
 
 CHUNK_BYTES: Final = 1024 * 1024
-TRANSFER_TIMEOUT_S: Final = 3600.0
-_SUM_TIMEOUT_S: Final = 600.0
+STALL_S: Final = 60.0  # without a byte; a model of many gigabytes may take hours as long as it moves
+_SUM_TIMEOUT_S: Final = 3600.0
+_PERMISSIONS: Final = 0o777  # what of a file's mode goes along: no set-user-id
 _SUMMERS: Final = (("sha256sum", "sha256sum"), ("shasum", "shasum -a 256"))
 Progress = Callable[[int, int], None]
 
 
-@asynccontextmanager
-async def remote_folder(connection: Connection) -> AsyncIterator[str]:
-    """A folder on the worker for one piece of work, mode 0700, under `remote_dir`; removed with all it holds.
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file that has arrived: where, how large, its SHA-256 on both ends, and the seconds it took."""
 
-    Raises: WorkerError: the folder cannot be made.
-    """
-    path = f"{connection.spec.remote_dir.rstrip('/')}/{new_id()}"
-    async with _sftp(connection) as sftp, _meaning(connection, sftp, connection.spec.remote_dir):
-        await sftp.makedirs(
-            connection.spec.remote_dir, attrs=asyncssh.SFTPAttrs(permissions=0o700), exist_ok=True
-        )
-        await sftp.mkdir(path, asyncssh.SFTPAttrs(permissions=0o700))
-        base, made = await sftp.lstat(connection.spec.remote_dir), await sftp.lstat(path)
-        # In /tmp anybody can be first, and could exchange the folder under our feet.
-        if base.uid != made.uid or base.type != asyncssh.FILEXFER_TYPE_DIRECTORY:
-            await sftp.rmdir(path)
-            words = f"{connection.spec.remote_dir} belongs to another user"
-            raise WorkerError(Failure.INTERNAL, words, worker=connection.spec.id)
-        # Left behind by a crash here, it is swept by a command a day or more after its last change.
-        async with sftp.open(f"{path}/{MARK}", "w"):
-            pass
-    try:
-        yield path
-    finally:
-        # Where the worker is gone there is nobody to clean up for.
-        with suppress(WorkerError, asyncssh.Error, OSError):
-            async with _sftp(connection) as sftp:
-                await sftp.rmtree(path)
+    path: str
+    size_bytes: int
+    sha256: str
+    duration_s: float
 
 
 async def upload(
-    connection: Connection,
-    local: Path,
-    remote: str,
-    *,
-    progress: Progress | None = None,
-    timeout_s: float = TRANSFER_TIMEOUT_S,
-) -> str:
-    """Copy `local` to `remote` (0600) and return its SHA-256; `progress(done, total)` is called in bytes.
+    connection: Connection, local: Path, remote: str, *, progress: Progress | None = None
+) -> Transfer:
+    """Copy `local` to `remote`, or into it where it is a folder or ends with `/`; its permissions go along.
 
-    The sum is taken on the worker where it has `sha256sum` or `shasum`, else of what is read back.
+    `remote` is absolute or starts at the account's home; what stood there is replaced at once, in the end.
+    `progress(done, total)` is called in bytes. The sum is taken on the worker where it has `sha256sum` or
+    `shasum`, else of what is read back.
 
-    Raises: WorkerError: DISK_FULL, BAD_OUTPUT where the sums differ, and whatever the connection raises.
+    Raises: WorkerError: DISK_FULL, TIMEOUT where nothing moves for a minute, BAD_OUTPUT where the sums differ
+        or there is no such folder, and whatever the connection raises. OSError: `local` cannot be read.
     """
+    began = time.monotonic()
     expected = await asyncio.to_thread(_local_sum, local)
-    part = f"{remote}.part"
-    folder, size_bytes = os.path.dirname(remote), (await asyncio.to_thread(local.stat)).st_size
+    stat = await asyncio.to_thread(local.stat)
+    nothing = f"{local.name} was not sent"
     # One channel at a time: with one held and another awaited, uploads could wait for each other for ever.
-    async with _limit(connection, timeout_s, f"{local.name} was not sent"):
-        async with _sftp(connection) as sftp, _meaning(connection, sftp, folder, size_bytes):
+    async with _sftp(connection) as sftp:
+        async with _meaning(connection, sftp, remote, f"there is no {remote}"), _moving(connection, nothing):
+            target = await _target(sftp, remote, local.name)
+        folder = target.rpartition("/")[0] or "."
+        # Two workers may be one machine, or share a folder; and in a folder such as /tmp nobody can be first.
+        part = f"{target}.{new_id()}.part"
+        missing = f"there is no folder {folder} on the worker; make it first"
+        async with (
+            _meaning(connection, sftp, folder, missing, stat.st_size),
+            _moving(connection, nothing, progress) as told,
+        ):
             try:
-                await sftp.put(str(local), part, progress_handler=_handler(progress), follow_symlinks=True)
-                await sftp.chmod(part, 0o600)
+                await sftp.put(str(local), part, progress_handler=told, follow_symlinks=True)
+                await sftp.chmod(part, stat.st_mode & _PERMISSIONS)
             except BaseException:
                 with suppress(asyncssh.Error, OSError):
                     await sftp.remove(part)
                 raise
-        actual = await _remote_sum(connection, part)
-        async with _sftp(connection) as sftp, _meaning(connection, sftp, folder):
-            if actual != expected:
-                await sftp.remove(part)
-                words = f"{local.name} arrived changed: its checksum on the worker differs"
-                raise WorkerError(Failure.BAD_OUTPUT, words, worker=connection.spec.id)
-            await sftp.posix_rename(part, remote)
-    return expected
+    actual = await _remote_sum(connection, part)
+    async with (
+        _sftp(connection) as sftp,
+        _meaning(connection, sftp, folder, f"{part} is gone"),
+        _moving(connection, nothing),
+    ):
+        if actual != expected:
+            await sftp.remove(part)
+            words = f"{local.name} arrived changed: its checksum on the worker differs"
+            raise WorkerError(Failure.BAD_OUTPUT, words, worker=connection.spec.id)
+        await sftp.posix_rename(part, target)
+    return _done("file sent", connection, Transfer(target, stat.st_size, expected, time.monotonic() - began))
 
 
 async def download(
-    connection: Connection,
-    remote: str,
-    local: Path,
-    *,
-    progress: Progress | None = None,
-    timeout_s: float = TRANSFER_TIMEOUT_S,
-) -> str:
-    """Copy `remote` to `local` (0600) and return its SHA-256, compared with the worker's own.
+    connection: Connection, remote: str, local: Path, *, progress: Progress | None = None
+) -> Transfer:
+    """Copy `remote` to the file `local` (0600); its SHA-256 is compared with the worker's own.
 
-    Raises: WorkerError: BAD_OUTPUT where the sums differ or the file is missing, and whatever the connection
-        raises. OSError: `local` cannot be written.
+    Raises: WorkerError: TIMEOUT where nothing moves for a minute, BAD_OUTPUT where the sums differ or there
+        is no such file, and whatever the connection raises. OSError: `local` cannot be written.
     """
+    began = time.monotonic()
     part = local.with_name(local.name + ".part")
-    async with _limit(connection, timeout_s, f"{local.name} was not fetched"):
-        try:
-            await asyncio.to_thread(part.touch, 0o600)
-            async with _sftp(connection) as sftp, _meaning(connection, sftp, os.path.dirname(remote)):
-                await sftp.get(remote, str(part), progress_handler=_handler(progress))
-            expected = await _remote_sum(connection, remote)
-            actual = await asyncio.to_thread(_local_sum, part)
-            if actual != expected:
-                words = f"{local.name} arrived changed: its checksum differs from the worker's"
-                raise WorkerError(Failure.BAD_OUTPUT, words, worker=connection.spec.id)
-            await asyncio.to_thread(part.replace, local)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    return actual
+    try:
+        await asyncio.to_thread(part.touch, 0o600)
+        async with _sftp(connection) as sftp:
+            missing = f"there is no file {remote} on the worker"
+            async with (
+                _meaning(connection, sftp, remote, missing),
+                _moving(connection, f"{remote} was not fetched", progress) as told,
+            ):
+                if await sftp.isdir(remote):
+                    words = f"{remote} is a folder on the worker; name a file in it"
+                    raise WorkerError(Failure.BAD_OUTPUT, words, worker=connection.spec.id)
+                await sftp.get(remote, str(part), progress_handler=told)
+        expected = await _remote_sum(connection, remote)
+        actual = await asyncio.to_thread(_local_sum, part)
+        if actual != expected:
+            words = f"{remote} arrived changed: its checksum differs from the worker's"
+            raise WorkerError(Failure.BAD_OUTPUT, words, worker=connection.spec.id)
+        size_bytes = (await asyncio.to_thread(part.stat)).st_size
+        await asyncio.to_thread(part.replace, local)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return _done(
+        "file fetched", connection, Transfer(str(local), size_bytes, actual, time.monotonic() - began)
+    )
+
+
+def _done(message: str, connection: Connection, transfer: Transfer) -> Transfer:
+    log.info(
+        message,
+        worker=connection.spec.id,
+        size_bytes=transfer.size_bytes,
+        duration_s=round(transfer.duration_s, 3),
+    )
+    return transfer
+
+
+async def _target(sftp: asyncssh.SFTPClient, remote: str, name: str) -> str:
+    if remote.endswith("/") or await sftp.isdir(remote):
+        return f"{remote.rstrip('/')}/{name}"
+    return remote
 
 
 @asynccontextmanager
@@ -132,21 +151,32 @@ async def _sftp(connection: Connection) -> AsyncIterator[asyncssh.SFTPClient]:
 
 
 @asynccontextmanager
-async def _limit(connection: Connection, timeout_s: float, words: str) -> AsyncIterator[None]:
+async def _moving(
+    connection: Connection, words: str, progress: Progress | None = None
+) -> AsyncIterator[Callable[[bytes, bytes, int, int], None]]:
+    """Give up where nothing moves for too long; yields the handler by which asyncssh tells that it does."""
+    clock = asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(timeout_s):
-            yield
+        async with asyncio.timeout(STALL_S) as limit:
+
+            def told(_source: bytes, _target: bytes, done: int, total: int) -> None:
+                limit.reschedule(clock() + STALL_S)
+                if progress is not None:
+                    progress(done, total)
+
+            yield told
     except TimeoutError as err:
         raise WorkerError(
-            Failure.TIMEOUT, f"{words} within {timeout_s:g} s", worker=connection.spec.id
+            Failure.TIMEOUT, f"{words}: nothing moved for {STALL_S:g} s", worker=connection.spec.id
         ) from err
 
 
 @asynccontextmanager
 async def _meaning(
-    connection: Connection, sftp: asyncssh.SFTPClient, folder: str, size_bytes: int = 1
+    connection: Connection, sftp: asyncssh.SFTPClient, path: str, missing: str, size_bytes: int = 1
 ) -> AsyncIterator[None]:
-    """Translate SFTP's errors. OpenSSH calls a full disk "Failure", so the free space is asked for."""
+    """Translate SFTP's errors; `missing` says what is not there. OpenSSH calls a full disk "Failure", so the
+    free space at `path` is asked for."""
     worker = connection.spec.id
     try:
         yield
@@ -157,9 +187,15 @@ async def _meaning(
         ConnectionError,
     ) as err:
         raise connection.lost() from err
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as err:
+        raise WorkerError(Failure.BAD_OUTPUT, missing, worker=worker) from err
+    except asyncssh.SFTPPermissionDenied as err:
+        user = connection.spec.user or "the account"
+        words = f"{user} may not do that at {path} on the worker: permission denied"
+        raise WorkerError(Failure.BAD_OUTPUT, words, worker=worker) from err
     except asyncssh.SFTPError as err:
-        if await _is_full(sftp, folder, size_bytes):
-            words = f"no space left on the worker in {folder}; make room there, or name another `remote_dir`"
+        if await _is_full(sftp, path, size_bytes):
+            words = f"no space left on the worker in {path}; make room there, or take another folder"
             raise WorkerError(Failure.DISK_FULL, words, worker=worker) from err
         words = f"file transfer failed: {' '.join(str(err.reason).split())}"
         raise WorkerError(Failure.BAD_OUTPUT, words, worker=worker) from err
@@ -184,7 +220,7 @@ async def _remote_sum(connection: Connection, path: str) -> str:
                 timeout_s=_SUM_TIMEOUT_S,
             )
         except WorkerError as err:
-            if err.failure not in (Failure.COMMAND_REFUSED, Failure.EXIT):
+            if err.worker_is_gone:
                 raise
         else:
             # A name with odd characters makes GNU's line begin with a backslash.
@@ -192,20 +228,16 @@ async def _remote_sum(connection: Connection, path: str) -> str:
     digest = hashlib.sha256()
     async with (
         _sftp(connection) as sftp,
-        _meaning(connection, sftp, os.path.dirname(path)),
+        _meaning(connection, sftp, path, f"{path} is gone"),
         sftp.open(path, "rb") as file,
+        _moving(connection, f"{path} was not read back") as told,
     ):
         while chunk := await file.read(CHUNK_BYTES):
             digest.update(cast("bytes", chunk))  # typed as text whatever the mode
+            told(b"", b"", 0, 0)
     return digest.hexdigest()
 
 
 def _local_sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _handler(progress: Progress | None) -> Callable[[bytes, bytes, int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda _source, _target, done, total: progress(done, total)

@@ -19,9 +19,6 @@ from typing import Final
 
 from sshworker.errors import Failure
 
-# In each folder of ours on a worker, with the process it belongs to, if any: what the wrapper may sweep.
-MARK: Final = ".translation-worker"
-
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/:-")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_SPACE: Final = re.compile(r"No space left|[Dd]is[ck] quota|Quota exceeded", re.ASCII)
@@ -53,7 +50,7 @@ def request(argv: Sequence[str], *, id: str, size_bytes: int, base: str, tracepa
 
 
 def new_id() -> str:
-    """A name for a command's folder; unguessable, since its parent may lie in /tmp."""
+    """A name for a command's folder or a file under way; unguessable, since it may lie in /tmp."""
     return secrets.token_hex(8)
 
 

@@ -182,6 +182,25 @@ async def test_a_missing_program_is_told_at_the_start_and_the_others_do_the_work
     assert (failure["error_type"], failure["fatal"]) == ("engine_down", True)
 
 
+async def test_a_program_outside_the_workers_list_is_refused_before_anything_is_sent(
+    run: Run, sshd: Sshd, tmp_path: Path
+) -> None:
+    """Exit code 2, naming what was allowed, without a login; named in the list, it is run."""
+    usual = {"gpu-1": (sshd, words_program(sshd))}
+    nobody = ("--monitor", "http://127.0.0.1:9")
+    file = config(tmp_path, usual, allow=["apertium", "llama-cli"])
+    ended = await run(*arguments(tmp_path, file, "no", *nobody))
+    assert ended.code == 2
+    assert "gpu-1.engine.command runs /bin/sh" in ended.err
+    assert "allowed: apertium, llama-cli." in ended.err
+    assert "Accepted publickey" not in (sshd.folder / "log").read_text()
+    file = config(tmp_path, usual, allow=["apertium", "/bin/sh"])
+    ended = await run(*arguments(tmp_path, file, "yes", *nobody))
+    assert ended.code == 0, ended.err
+    assert "Accepted publickey" in (sshd.folder / "log").read_text()
+    assert (tmp_path / "out.md").read_text() == WANTED
+
+
 async def test_ctrl_c_leaves_nothing_running_on_the_workers(
     start: Start, sshd: Sshd, monitor: MonitorProcess, tmp_path: Path
 ) -> None:

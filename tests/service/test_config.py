@@ -10,6 +10,7 @@ import pytest
 
 from service.config import Config, EventLogConfig, load_config
 from service.config_distributed import EngineConfig
+from service.worker_specs import specs_of
 from translation_events.errors import ConfigError
 
 THE_DOCUMENTED_DISTRIBUTED = {
@@ -350,6 +351,28 @@ def test_ssh_variables_say_how_the_worker_is_used(tmp_path: Path) -> None:
     assert worker.key_file == ("/keys/old", "/keys/new")
     assert (worker.max_capacity, worker.tags, worker.name) == (4, ("gpu", "fast"), "The big one")
     assert worker.ssh_config
+
+
+def test_a_command_that_the_workers_list_does_not_name_stops_the_start(tmp_path: Path) -> None:
+    """`allow` holds for the file's command and for a variable's; the error says what was allowed."""
+    worker = {
+        "host": "h",
+        "allow": ["apertium", "/opt/llama-cli"],
+        "engine": {"kind": "command", "command": "apertium -u en-es"},
+    }
+    content = {"distributed": {"enabled": True, "workers": {"default": worker}}}
+    config = load(tmp_path, content).distributed
+    assert config.workers["default"].allow == ("apertium", "/opt/llama-cli")
+    assert specs_of(config)[0].allow == ("apertium", "/opt/llama-cli")
+    other = {"SSH_WORKER_HOST": "h", "SSH_WORKER_ENGINE_COMMAND": "sh -c 'rm -r x'"}
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, content, other)
+    assert caught.value.detail == (
+        "distributed.workers.default.engine.command runs sh, which distributed.workers.default.allow does "
+        "not name; allowed: apertium, /opt/llama-cli."
+    )
+    allowed = load(tmp_path, content, {**other, "SSH_WORKER_ALLOW": "sh,cat"}).distributed
+    assert allowed.workers["default"].allow == ("sh", "cat")
 
 
 def test_too_many_workers_are_refused(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from sshworker.errors import Failure
-from sshworker.wrapper import MARK, complaint, encode, is_traceparent, request
+from sshworker.wrapper import complaint, encode, is_traceparent, request
 from tests.parts import need
 from tests.sshd import WRAPPER, until
 
+MARK = ".translation-worker"  # in each folder of ours on a worker, with the process it belongs to
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOOLS = ("sh", "cat", "dd", "wc", "mkdir", "rm", "sleep", "tr", "env", "printf", "ls", "find")
 
