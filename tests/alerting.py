@@ -156,3 +156,21 @@ async def webhook() -> AsyncIterator[Webhook]:
         yield received
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def answering(body: bytes, *, status: int = 200, delay_s: float = 0.0) -> AsyncIterator[str]:
+    """Something at an address that is no good Alertmanager."""
+
+    async def answer(_: web.Request) -> web.Response:
+        await asyncio.sleep(delay_s)
+        return web.Response(body=body, status=status, headers={"Location": "http://127.0.0.1:9/"})
+
+    app = web.Application()
+    app.router.add_get("/api/v2/alerts", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()

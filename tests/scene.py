@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+import orjson
+
 from service.config_distributed import WorkerConfig
 from service.keys import WORKERS
 from sshworker.probe_result import Layer, ProbeOutcome, ProbeResult
@@ -28,6 +30,41 @@ STATES: Final = {
     "euler": ("down", "TCP: connection refused by 10.1.0.25:22"),
 }
 RUNNING: Final = "novel-en-es"
+
+
+ALERTS: Final[tuple[tuple[str, str, str, str, dict[str, str]], ...]] = (
+    (
+        "TranslationWorkerDown",
+        "critical",
+        "Worker euler is down",
+        "No probe of it has passed.",
+        {"worker": "euler"},
+    ),
+    ("TranslationSessionStalled", "warning", "A session stands still", "", {"session_id": "minutes-2026-03"}),
+    ("TranslationWatchdog", "none", "", "", {}),
+)
+
+
+def alerts() -> bytes:
+    """What an Alertmanager answers in which `ALERTS` are firing, since a fixed day."""
+    return orjson.dumps(
+        [
+            {
+                "labels": {"alertname": name, "severity": severity, **labels},
+                "annotations": {
+                    "summary": summary,
+                    "description": description,
+                    "runbook_url": f"docs/{name}.md",
+                },
+                "startsAt": "2026-01-02T03:04:05Z",
+                "endsAt": "2099-01-01T00:00:00Z",
+                "updatedAt": "2026-01-02T03:04:05Z",
+                "fingerprint": name,
+                "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
+            }
+            for name, severity, summary, description, labels in ALERTS
+        ]
+    )
 
 
 async def fill(server: Server) -> None:

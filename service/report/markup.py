@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from service.duration import duration
 
-UNKNOWN: Final = "–"
+UNKNOWN: Final = "unknown"
+NONE: Final = "–"  # of a table, where there may well be nothing
 MAX_TEXT: Final = 2000
 MAX_MARKS: Final = 8  # written languages need no more than five
 # Overrides and embeddings make a line read as another one, C0 and C1 are invisible; line feeds and tabs stay.

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from service.report.chart import progress_chart
 from service.report.course import Course, Step
-from service.report.markup import UNKNOWN, clock, dollars, moment, number, shown, took
+from service.report.markup import NONE, UNKNOWN, clock, dollars, moment, number, shown, took
 
 _GOOD: Final = ("running", "completed")
 _WORDS: Final = {"completed_with_failures": "completed with failures", "timed_out": "timed out"}
@@ -64,7 +64,7 @@ class Report:
         progress = UNKNOWN if session["progress"] is None else f"{int(session['progress'])} %"
         facts = {
             "Started": moment(session["started_at"]),
-            "Ended": moment(session["ended_at"]),
+            "Ended": "not yet" if session["ended_at"] is None else moment(session["ended_at"]),
             "Took" if session["ended_at"] is not None else "So far": took(session["duration_s"]),
             "Progress": progress,
             "Items": f"{number(session['items_done'])}{total}",
@@ -92,10 +92,10 @@ class Report:
             (
                 ("number wide", str(error.seq)),
                 ("time", clock(error.at)),
-                ("wide", shown(error.step or UNKNOWN, 128)),
-                ("", shown(UNKNOWN if error.item is None else error.item, 128)),
+                ("wide", shown(error.step or NONE, 128)),
+                ("", shown(NONE if error.item is None else error.item, 128)),
                 ("bad", shown(error.error_type)),
-                ("said", shown(error.text or UNKNOWN)),
+                ("said", shown(error.text or "no text was given")),
             )
             for error in reversed(course.errors)
         ]

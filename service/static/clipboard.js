@@ -21,13 +21,13 @@ export async function copy(text) {
 
 const SAID_MS = 2000;
 
-/** A button that copies what `text()` returns, and says whether it did. */
-export function copyButton(label, text, attributes = {}) {
-  const button = element("button", { type: "button", class: "copy", text: "Copy", "aria-label": label, title: label, ...attributes });
+/** A button named `label` that reads `words`, copies what `text()` returns, and says whether it did. */
+export function copyButton(label, text, words = "Copy") {
+  const button = element("button", { type: "button", class: "copy", text: words, "aria-label": label, title: label });
   let timer = null;
   const say = (said) => {
     button.textContent = said;
-    button.setAttribute("aria-label", said === "Copy" ? label : said);
+    button.setAttribute("aria-label", said === words ? label : said);
   };
   button.addEventListener("click", async () => {
     try {
@@ -37,7 +37,7 @@ export function copyButton(label, text, attributes = {}) {
       say("Not copied");
     }
     clearTimeout(timer);
-    timer = setTimeout(() => say("Copy"), SAID_MS);
+    timer = setTimeout(() => say(words), SAID_MS);
   });
   return button;
 }

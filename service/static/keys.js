@@ -27,7 +27,9 @@ export class Keys {
   }
 
   open() {
-    if (!this.#dialog.open) this.#dialog.showModal();
+    if (this.#dialog.open) return;
+    this.#dialog.showModal();
+    this.#dialog.scrollTop = 0; // the button that has the focus is at its end
   }
 
   #press(pressed) {

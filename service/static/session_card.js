@@ -69,16 +69,16 @@ export class SessionCard {
       this.#factList.append(fact.node);
     }
     this.#errors.append(this.#errorLine, this.#errorText);
-    const copyId = copyButton("Copy the session's id", () => this.#session.session_id);
+    this.#links.node.prepend(copyButton("Copy id of the session", () => this.#session.session_id, "Copy id"));
     this.node = element(
       "article",
       { class: "card" },
-      element("header", {}, this.#badge, this.#link, copyId, this.#kind, this.#percent),
+      element("header", {}, this.#badge, this.#link, this.#percent),
       this.#bar,
       element("p", { class: "now" }, this.#step, this.#message),
       this.#factList,
       this.#errors,
-      element("footer", {}, element("span", { class: "last-event" }, "Last event ", this.#lastEvent), this.#links.node),
+      element("footer", {}, element("span", { class: "last-event" }, this.#kind, "last event ", this.#lastEvent), this.#links.node),
     );
   }
 
@@ -94,7 +94,7 @@ export class SessionCard {
     showStatus(this.#badge, session.status);
     setText(this.#link, session.session_id);
     setAttribute(this.#link, "href", `/monitor?session=${encodeURIComponent(session.session_id)}`);
-    setText(this.#kind, [session.kind, session.attempt > 1 ? `attempt ${session.attempt}` : null].filter(Boolean).join(" · "));
+    setText(this.#kind, [session.kind, session.attempt > 1 ? `attempt ${session.attempt}` : null].filter(Boolean).map((part) => `${part} · `).join(""));
     this.#showProgress(session);
     setText(this.#step, session.step ? short(session.step, 64) : "");
     const said = session.reason && hasEnded(session.status) ? session.reason : session.message ?? "";

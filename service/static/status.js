@@ -34,5 +34,7 @@ export function statusBadge(status) {
 export function showStatus(badge, status) {
   if (badge.dataset.status === status) return;
   setAttribute(badge, "data-status", status);
-  badge.replaceChildren(drawing(STATUSES[status]?.[1] ?? "M3 7h10v2H3z"), statusLabel(status));
+  // Where there is little room the first of the words is for screen readers alone.
+  const words = status === "completed_with_failures" ? [element("span", { class: "wordy", text: "Completed " }), element("span", { class: "rest", text: "with failures" })] : [statusLabel(status)];
+  badge.replaceChildren(drawing(STATUSES[status]?.[1] ?? "M3 7h10v2H3z"), ...words);
 }

@@ -8,7 +8,7 @@ import { short } from "./text.js";
 import { ago, dayTime, exact, percent, rate, UNKNOWN } from "./units.js";
 
 const STATES = ["up", "degraded", "wedged", "draining", "down", "unknown"];
-const FACTS = ["Slots busy", "Model", "Errors", "Last seen", "Last probe", "Probe found", "Load", "GPU"];
+const FACTS = ["Slots busy", "Model", "Errors", "Last seen", "Last probe", "Load", "GPU"];
 const SPARK_HEIGHT = 20;
 const UNITS = { tokens: "tokens out / s", items: "lines / s" };
 
@@ -86,11 +86,12 @@ export class WorkerCard {
 
   /** Let the ages go on. */
   tick() {
-    const { since, last_seen: lastSeen, last_probe: lastProbe, configured } = this.#worker;
+    const { since, last_seen: lastSeen, last_probe: lastProbe, probe_result: result, configured } = this.#worker;
     const now = serverNow();
+    const failed = result && result !== "success" ? `, ${short(result, 48).replaceAll("_", " ")}` : "";
     showMoment(this.#since, since, since === null || since === undefined ? "" : `since ${dayTime(since)}`);
     this.#facts.get("Last seen").showTime(lastSeen, ago(lastSeen, now), "not in events");
-    this.#facts.get("Last probe").showTime(lastProbe, ago(lastProbe, now), configured ? "never" : "not probed");
+    this.#facts.get("Last probe").showTime(lastProbe, `${ago(lastProbe, now)}${failed}`, configured ? "never" : "not probed");
   }
 
   reveal() {
@@ -113,9 +114,6 @@ export class WorkerCard {
     this.#facts.get("Model").show(model ? short(model, 48) : UNKNOWN, models.map((one) => short(one, 80)).join(", "));
     this.#facts.get("Errors").show(exact(worker.errors ?? null), "errors of events that name it");
     this.#facts.get("Errors").value.classList.toggle("wrong", worker.errors > 0);
-    const found = this.#facts.get("Probe found");
-    found.hidden = !worker.probe_result;
-    found.show(short(worker.probe_result ?? "", 48).replaceAll("_", " "), worker.probe_reason ? short(worker.probe_reason, 300) : null);
     this.#facts.get("Load").hidden = typeof load !== "number";
     this.#facts.get("Load").show(percent(100 * load), "of its processors, at the last probe");
     const busy = gpus.map((gpu) => gpu.utilization_ratio).filter((ratio) => typeof ratio === "number");

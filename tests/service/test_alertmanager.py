@@ -6,7 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from playwright.async_api import expect
 from service import alertmanager as reader
 from service.secret import Secret
 from tests.alerting import Server as Program
-from tests.alerting import alertmanager, until
+from tests.alerting import alertmanager, answering, until
 from tests.browser import browsing, faults
 from tests.monitor_server import StartServer
 from tests.otlp_receiver import free_port
@@ -69,24 +69,6 @@ async def manager(tmp_path: Path) -> AsyncIterator[Program]:
 def telemetry(url: str, **more: Any) -> dict[str, Any]:
     """The section that names an Alertmanager."""
     return {"alertmanager_url": Secret(url), **more}
-
-
-@asynccontextmanager
-async def answering(body: bytes, *, status: int = 200, delay_s: float = 0.0) -> AsyncIterator[str]:
-    """Something at an address that is no good Alertmanager."""
-
-    async def answer(_: web.Request) -> web.Response:
-        await asyncio.sleep(delay_s)
-        return web.Response(body=body, status=status, headers={"Location": "http://127.0.0.1:9/"})
-
-    app = web.Application()
-    app.router.add_get("/api/v2/alerts", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}"
-    await runner.cleanup()
 
 
 async def test_firing_alerts_are_told_the_worst_first(manager: Program, start: StartServer) -> None:

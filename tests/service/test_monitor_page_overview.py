@@ -117,7 +117,7 @@ async def test_a_session_tells_how_fresh_it_is_and_where_else_it_is(
     page = await open_page(full.url)
     card = page.locator(f'.card[data-session="{RUNNING}"]')
     await expect(card.locator(".last-event")).to_have_text(
-        re.compile(r"Last event \d+ s ago"), timeout=15_000
+        re.compile(r"last event \d+ s ago"), timeout=15_000
     )
     trace_id = (await full.get(f"/sessions/{RUNNING}"))["trace_id"]
     for name, address in (
@@ -146,13 +146,13 @@ async def test_the_id_of_a_session_can_be_copied(server: Server, open_page: Open
     page = await open_page(server.url, permissions=["clipboard-read", "clipboard-write"])
     if not secure:
         await page.evaluate("() => Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    button = page.locator(".card").get_by_role("button", name="Copy the session's id")
+    button = page.locator(".card").get_by_role("button", name="Copy id of the session")
     await button.click()
     await expect(page.locator(".card .copy")).to_have_text("Copied")
     await page.locator("#log-text").focus()
     await page.keyboard.press("Control+V")
     await expect(page.locator("#log-text")).to_have_value("book-with-a-long-id")
-    await expect(page.locator(".card .copy")).to_have_text("Copy")
+    await expect(page.locator(".card .copy")).to_have_text("Copy id")
 
 
 async def test_a_first_start_says_what_to_do_next(server: Server, open_page: OpenPage) -> None:

@@ -205,5 +205,6 @@ def test_text_and_numbers_read_well() -> None:
     assert shown('a<b&"c\x00\u2066\ttab') == "a&lt;b&amp;&quot;c⟦U+0000⟧⟦U+2066⟧\ttab"
     assert shown("x" * 5000).endswith("x…")
     assert shown("a" + "\u0301" * 9 + "b\u0301") == "a" + "\u0301" * 8 + "⟦+1 marks⟧b\u0301"
-    assert [took(value) for value in (None, 0.44, 59.9, 3700)] == ["–", "0.4 s", "59 s", "1 h 01 m"]
-    assert [dollars(value) for value in (None, 0, 0.0012, 1234.5)] == ["–", "–", "$0.0012", "$1,234.50"]
+    assert [took(value) for value in (None, 0.44, 59.9, 3700)] == ["unknown", "0.4 s", "59 s", "1 h 01 m"]
+    assert [dollars(value) for value in (None, 0)] == ["unknown", "unknown"]
+    assert [dollars(value) for value in (0.0012, 1234.5)] == ["$0.0012", "$1,234.50"]
