@@ -20,7 +20,7 @@ FASTER = {
         "scrape_timeout: 10s": "scrape_timeout: 500ms",
         "evaluation_interval: 15s": "evaluation_interval: 500ms",
     },
-    "rules/sessions.yml": {"[15m]": "[6s]", "for: 30s": "for: 3s"},
+    "rules/sessions.yml": {"[15m]": "[6s]", "15 * 60": "6", "for: 30s": "for: 3s"},
     "alertmanager.yml": {
         "group_wait: 30s": "group_wait: 1s",
         "group_wait: 10s": "group_wait: 1s",
