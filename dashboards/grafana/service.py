@@ -58,14 +58,11 @@ def _now() -> list[Panel]:
         ),
         number(
             "Connections used",
-            "WebSockets open, of those allowed, in the role nearest to its limit.",
+            "WebSockets open, of all that are allowed and of the places for viewers. An alert asks for 90 %.",
             "percentunit",
-            Query(
-                f"max({total('translation_relay_connections', by='role')}"
-                f" / {total('translation_relay_connections_limit', by='role')})",
-                "used",
-            ),
-            steps={0.8: YELLOW, 0.95: RED},
+            Query(_used('role=~".+"', 'role="publisher"'), "all"),
+            Query(_used('role=~"viewer|both"', 'role="viewer"'), "viewers"),
+            steps={0.8: YELLOW, 0.9: RED},
         ),
         number(
             "Farthest viewer",
@@ -97,6 +94,11 @@ def _now() -> list[Panel]:
             base=BLUE,
         ),
     ]
+
+
+def _used(roles: str, limit: str) -> str:
+    open_ones = total("translation_relay_connections", roles)
+    return f"{open_ones} / {total('translation_relay_connections_limit', limit)}"
 
 
 def _ingest() -> list[Panel]:

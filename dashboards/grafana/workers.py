@@ -53,6 +53,7 @@ def dashboard() -> Dashboard:
 
 def _now() -> list[Panel]:
     active, capacity = (total(name, WORKER) for name in _SLOTS)
+    up = f"max by (worker) ({of('translation_worker_up', WORKER)})"
     return [
         number(
             "Configured",
@@ -63,12 +64,11 @@ def _now() -> list[Panel]:
             width=4,
         ),
         number(
-            "Up",
-            "Workers whose last probe passed.",
+            "Down",
+            "Workers whose last probe did not pass.",
             "none",
-            Query(total("translation_worker_up", WORKER), "up"),
-            base=RED,
-            steps={1: GREEN},
+            Query(f"count({up}) - sum({up})", "down"),
+            steps={1: RED},
             width=4,
         ),
         number(

@@ -101,7 +101,7 @@ def test_quantiles_keep_the_bounds_of_the_buckets(target: Target) -> None:
         assert labels.split(", ")[0] == "le"
         assert metric.endswith("_bucket")
     assert target.expr.count("histogram_quantile") == len(re.findall(r"_bucket\{(?![^}]*le=)", target.expr))
-    for bound in re.findall(r'le="([^"]+)"', target.expr):
+    for bound in re.findall(r'\ble="([^"]+)"', target.expr):
         assert float(bound) in EXPOSED["translation_relay_latency_seconds_bucket"].buckets
 
 
