@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from service.http.asset import Asset
 from service.http.page_build import PageBuild
 from service.keys import PAGE
 
@@ -45,13 +46,13 @@ async def asset_of_build(request: web.Request) -> web.Response:
     """A file of this build; another's is not here, and one of ours in its place would not fit the rest."""
     if request.match_info["build"] != request.app[PAGE].id:
         raise web.HTTPNotFound
-    return _file(request, KEEP)
+    return _found(request.app[PAGE].asset(request.match_info["name"]), request, KEEP)
 
 
 @routes.get("/static/{name:[a-z0-9_-]+\\.[a-z0-9]+}")
 async def asset(request: web.Request) -> web.Response:
-    """A file by its bare name, for what stands alone: the offline page and what it needs."""
-    return _file(request, ASK)
+    """A file as it was written: for who reads it, and for what stands alone, as the offline page does."""
+    return _found(request.app[PAGE].plain(request.match_info["name"]), request, ASK)
 
 
 def build() -> PageBuild:
@@ -59,9 +60,8 @@ def build() -> PageBuild:
     return PageBuild(STATIC)
 
 
-def _file(request: web.Request, cache: str) -> web.Response:
-    """Only what was read at the start has a name here, so none leads out of the folder."""
-    found = request.app[PAGE].asset(request.match_info["name"])
-    if found is None:
+def _found(asset: Asset | None, request: web.Request, cache: str) -> web.Response:
+    """Only what was read at the start has a name, so none leads out of the folder."""
+    if asset is None:
         raise web.HTTPNotFound
-    return found.response(request, cache)
+    return asset.response(request, cache)

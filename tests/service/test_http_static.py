@@ -12,6 +12,7 @@ import pytest
 
 from service.http import pages
 from service.http.page_build import PageBuild, graph
+from service.http.slim import slim_script
 from tests.monitor_server import Server
 
 ADDRESS = re.compile(r'(?:href|src)="(/static/[^"]+)"')
@@ -114,6 +115,18 @@ async def test_who_takes_gzip_gets_it(server: Server, accepted: str, packed: boo
     assert not packed or len(body) < len(plain) / 2
 
 
+@pytest.mark.parametrize(
+    ("name", "policy"), [("pattern_worker.js", True), ("icon.svg", True), ("units.js", False)]
+)
+async def test_what_a_browser_runs_by_itself_carries_the_policy(
+    server: Server, name: str, policy: bool
+) -> None:
+    """A worker and a picture that is opened have a policy of their own, or none."""
+    response, _ = await fetch(server, f"/static/{pages.build().id}/{name}")
+    assert ("Content-Security-Policy" in response.headers) is policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
 async def test_a_file_has_a_tag_for_each_form_and_either_is_known(server: Server) -> None:
     """Source: RFC 9110 §8.8.3, a strong tag stands for exactly these bytes."""
     packed, _ = await fetch(server, "/static/monitor.css", **{"Accept-Encoding": "gzip"})
@@ -138,6 +151,42 @@ async def test_the_build_is_the_same_for_the_same_files_only(server: Server) -> 
     assert build == pages.build().id
     _, worker = await fetch(server, "/service-worker.js")
     assert worker.decode().splitlines()[0].endswith(build)
+
+
+async def test_scripts_come_without_what_only_their_readers_need(server: Server) -> None:
+    """Comments on lines of their own, indentation; a line keeps its number, and the written file is there."""
+    written = (pages.STATIC / "stream.js").read_text()
+    _, sent = await fetch(server, f"/static/{pages.build().id}/stream.js")
+    _, plain = await fetch(server, "/static/stream.js")
+    assert plain.decode() == written
+    assert len(sent) < 0.9 * len(plain)
+    for line, kept in zip(written.splitlines(), sent.decode().splitlines(), strict=True):
+        comment = line.strip().startswith(("//", "/*", "*"))
+        assert kept == ("" if comment else line.strip())
+
+
+def test_a_script_with_a_template_over_several_lines_stays_as_it_is() -> None:
+    """Blanks and slashes in it are text."""
+    source = "const text = `\n  // no comment\n  two\n`;\n// a comment\n"
+    assert slim_script(source) == source
+    assert slim_script("a = `//`;\n  // gone\n/** gone\n * too */\n  b = 1; // stays\n") == (
+        "a = `//`;\n\n\n\nb = 1; // stays\n"
+    )
+
+
+async def test_all_styles_come_as_one_in_their_order(server: Server) -> None:
+    """One request that the first paint waits for, not five."""
+    source = (pages.STATIC / "monitor.html").read_text()
+    names = re.findall(r'rel="stylesheet" href="/static/([^"]+)"', source)
+    assert len(names) > 1
+    [address] = re.findall(r'rel="stylesheet" href="([^"]+)"', await page(server))
+    _, sent = await fetch(server, address)
+    rest = sent.decode()
+    for name in names:
+        for rule in re.findall(r"^[^\s/@}][^{]*\{", (pages.STATIC / name).read_text(), re.MULTILINE):
+            _, found, rest = rest.partition(rule)
+            assert found, f"{name}: {rule}"
+    assert "/*" not in sent.decode()
 
 
 def test_a_changed_file_makes_another_build(tmp_path: Path) -> None:
