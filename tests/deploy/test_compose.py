@@ -207,7 +207,6 @@ def test_traces_lead_from_the_monitor_through_the_collector_to_tempo(services: d
     assert pipeline["processors"][0] == "memory_limiter"
     for kind in ("receivers", "processors", "exporters"):
         assert set(pipeline[kind]) == set(collector[kind])
-    assert set(collector["service"]["extensions"]) == set(collector["extensions"])
     environ = services["service"]["environment"]
     assert environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector:4317"
     assert collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
@@ -215,7 +214,13 @@ def test_traces_lead_from_the_monitor_through_the_collector_to_tempo(services: d
     assert tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
     assert tempo["overrides"]["defaults"]["metrics_generator"]["processors"] == []
     assert tempo["compactor"]["compaction"]["block_retention"] == "840h"  # Prometheus's 35 days
-    # The limiter must act before the kernel does.
+    # By its own metrics' documented names, not by those with units and types in them.
+    (reader,) = collector["service"]["telemetry"]["metrics"]["readers"]
+    prometheus = reader["pull"]["exporter"]["prometheus"]
+    assert all(prometheus[f"without_{part}"] for part in ("units", "type_suffix", "scope_info"))
+    # Both must act before the kernel does.
+    go_limit = services["tempo"]["environment"]["GOMEMLIMIT"].removesuffix("MiB")
+    assert int(go_limit) * 2**20 < int(services["tempo"]["deploy"]["resources"]["limits"]["memory"])
     limit = int(services["otel-collector"]["deploy"]["resources"]["limits"]["memory"])
     assert collector["processors"]["memory_limiter"]["limit_mib"] * 2**20 < limit
 
