@@ -44,11 +44,17 @@ export class ConnectionView {
     const state = this.#state;
     document.body.dataset.connection = state.logUnavailableSince && state.name === "live" ? "log-unavailable" : state.name;
     setText(this.#text, this.#words(state));
-    this.#pill.title = state.reason ?? "";
+    this.#pill.title = state.reason ?? this.#lag(state);
     this.#retry.hidden = state.name !== "waiting";
     this.#announce(state);
     this.#showBanner(state);
     this.#tab.connection(state.name, lampOf(state));
+  }
+
+  /** How far behind the log the page is; of one session alone nobody counts that. */
+  #lag({ name, behind }) {
+    if (name !== "live" || this.#only !== null) return "";
+    return behind > 0 ? `${counted(behind, "event")} behind the log` : "Nothing behind the log";
   }
 
   #words({ name, behind, retryAt, logUnavailableSince }) {

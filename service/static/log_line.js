@@ -1,6 +1,7 @@
 // One line of the live log, and the whole event under it on demand.
 import { element } from "./element.js";
 import { TYPES } from "./log_entry.js";
+import { moment } from "./moment.js";
 import { clip, plain, short } from "./text.js";
 import { clockTime, exact, percent, utc } from "./units.js";
 
@@ -30,10 +31,8 @@ function whatOf(entry) {
 
 /** The line of an event or of a marker. */
 export function lineOf(entry) {
-  const time = element("time", {
-    text: clockTime(entry.at, { tenths: true }),
-    title: entry.marker ? utc(entry.at) : `${utc(entry.at)}, received ${utc(entry.event.received_at)}`,
-  });
+  const time = moment(entry.at, (at) => clockTime(at, { tenths: true }));
+  if (!entry.marker) time.title += `, received ${utc(entry.event.received_at)}`;
   if (entry.marker) {
     return element("div", { class: "line marker", "data-marker": entry.marker }, time, element("span", { class: "what", text: entry.message }));
   }

@@ -1,6 +1,7 @@
 // The monitor page put together: one stream from /ws, and panels that read the server's truth when it moves.
 import { Address } from "./address.js";
 import { Alerts } from "./alerts.js";
+import { Announcer } from "./announcer.js";
 import { read, ReadError } from "./api.js";
 import { byServer, serverNow } from "./clock.js";
 import { ConnectionView } from "./connection.js";
@@ -42,6 +43,7 @@ const layout = new Layout();
 const theme = new Theme();
 const release = new Release();
 const notices = new Notices();
+const announcer = new Announcer();
 const connection = new ConnectionView({ only, tab, retry: () => stream.retry() });
 
 /** A reading that fails leaves what is shown; the stream's own watch tells that the server does not answer. */
@@ -61,6 +63,7 @@ const readSessions = new Pulse(
     workers.dashboard = sessions.links?.worker_dashboard ?? null;
     tab.sessions(sessions.summary);
     notices.sessions(sessions.active);
+    announcer.sessions({ active: sessions.active, ended: sessions.summary.ended });
   }),
   READ_EVERY_MS,
 );
@@ -77,6 +80,7 @@ const readWorkers = new Pulse(
   reading(async () => {
     await workers.refresh();
     notices.workers(workers.known);
+    announcer.workers(workers.known);
   }),
   WORKERS_EVERY_MS,
 );

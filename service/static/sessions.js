@@ -71,7 +71,9 @@ export class Sessions {
 
   async #readAll() {
     const [active, ended] = await Promise.all([read("/sessions"), read("/sessions/history", { limit: 20 })]);
-    const running = active.body.sessions.sort((a, b) => b.started_at - a.started_at || b.first_seq - a.first_seq);
+    // What stands still comes first, where one looks; the rest in the order in which they began.
+    const isStalled = (session) => Number(session.status === "stalled");
+    const running = active.body.sessions.sort((a, b) => isStalled(b) - isStalled(a) || b.started_at - a.started_at || b.first_seq - a.first_seq);
     const runningIds = new Set(running.map((session) => session.session_id));
     const recent = ended.body.sessions.filter(
       (session) =>

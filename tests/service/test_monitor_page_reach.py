@@ -196,6 +196,7 @@ async def test_live_regions_do_not_chatter(full: Server, open_page: OpenPage) ->
     """100 events a second for 6 s: a screen reader hears nothing of them; an outage is said once."""
     page = await open_page(full.url, "/enhanced-monitor.html")
     await expect(page.locator("#alerts .alert")).to_have_count(2)
+    await expect(page.locator('.card[data-status="running"]')).to_have_count(0, timeout=20_000)
     assert await page.evaluate(HEARD) >= 4
     ends = time.monotonic() + 6
     number = 0
@@ -207,6 +208,30 @@ async def test_live_regions_do_not_chatter(full: Server, open_page: OpenPage) ->
     _, answer = await full.post(event("book-1", "translation_completed", failed_items=0))
     await until_shown(page, answer["results"][0]["seq"])
     assert await page.evaluate("() => window.heard") == []
+
+
+async def test_what_goes_wrong_is_heard_and_a_flood_of_it_is_one_sentence(
+    start: StartServer, open_page: OpenPage
+) -> None:
+    """A failed session and a worker that goes down are said; forty at once are three names and a count."""
+    server = await start()
+    await server.post([progress(1, 9, "before"), event("before", "translation_error", fatal=True, error="x")])
+    page = await open_page(server.url)
+    await expect(page.locator('.card[data-session="before"]')).to_be_visible()
+    await expect(page.locator("#workers-note")).to_have_text("none yet")
+    await page.evaluate(HEARD)
+    worker = {"worker": "gpu-1", "state": "down", "reason": "refused"}
+    await server.post([progress(1, 9, "book"), event("book", "worker_status", data=worker)])
+    await expect(page.locator("#incidents")).to_have_text("Worker down: gpu-1.", timeout=15_000)
+    for n in range(40):
+        await server.post(event(f"b{n}", "translation_error", fatal=True, error="x"))
+        await asyncio.sleep(0.05)
+    await expect(page.locator("#incidents")).to_contain_text(
+        re.compile(r"Failed: b\d+, .* more\."), timeout=15_000
+    )
+    heard: list[str] = await page.evaluate("() => window.heard")
+    assert len(heard) <= 3
+    assert not any("before" in text for text in heard)
 
 
 TOO_SMALL = """() => {
