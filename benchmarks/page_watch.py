@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 # A task of over 50 ms is long. Source: W3C Long Tasks.
 SCRIPT = """
 (() => {
-  const seen = { began: performance.now(), tasks: [], frames: [], inputs: [], events: 0 };
+  const seen = { began: performance.now(), tasks: [], frames: [], inputs: [], ours: [], events: 0 };
   new PerformanceObserver((list) => {
     for (const task of list.getEntries()) seen.tasks.push([task.startTime, task.duration]);
   }).observe({ type: "longtask", buffered: true });
@@ -33,9 +33,10 @@ SCRIPT = """
     }
   };
   window.watch = {
+    ours(since) { seen.ours.push([since, performance.now()]); },
     take() {
       const taken = { ...seen, ended: performance.now() };
-      Object.assign(seen, { began: taken.ended, tasks: [], frames: [], inputs: [] });
+      Object.assign(seen, { began: taken.ended, tasks: [], frames: [], inputs: [], ours: [] });
       before = null;
       return taken;
     },
@@ -59,14 +60,15 @@ class Figures(NamedTuple):
         """From what `watch.take()` returned."""
         began, ended = seen["began"], seen["ended"]
         held: set[int] = set()
-        for start, duration in seen["tasks"]:
+        tasks = [task for task in seen["tasks"] if not _within(task, seen["ours"])]
+        for start, duration in tasks:
             # A task over the end of a second holds both.
             held.update(range(int((start - began) // 1000), int((start + duration - began) // 1000) + 1))
         seconds = max(1, math.ceil((ended - began) / 1000))
         return cls(
             seconds=seconds,
             seconds_with_long_task=len({second for second in held if 0 <= second < seconds}),
-            longest_task_ms=max((duration for _, duration in seen["tasks"]), default=0.0),
+            longest_task_ms=max((duration for _, duration in tasks), default=0.0),
             frame_ms=sorted(seen["frames"]),
             input_ms=sorted(seen["inputs"]),
             events=seen["events"],
@@ -76,6 +78,12 @@ class Figures(NamedTuple):
     def smooth_ratio(self) -> float:
         """Share of the seconds without a long task."""
         return 1 - self.seconds_with_long_task / self.seconds
+
+
+def _within(task: Sequence[float], spans: Sequence[Sequence[float]]) -> bool:
+    """Whether the measurement itself was at work, as in a collection it forced."""
+    start, duration = task
+    return any(start < until and start + duration > since for since, until in spans)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
