@@ -17,6 +17,7 @@ ROOT: Final = Path(__file__).parent.parent
 PROMETHEUS: Final = ROOT / "deploy" / "prometheus"
 RULES: Final = sorted((PROMETHEUS / "rules").glob("*.yml"))
 TESTS: Final = sorted((PROMETHEUS / "tests").glob("*.yml"))
+SUFFIXES: Final = {FamilyType.HISTOGRAM: ("_bucket", "_count", "_sum")}
 _METRIC: Final = re.compile(r"(?<![\w:])translation_\w+(?![\w:])")
 
 
@@ -44,8 +45,7 @@ def metrics_of(expression: str) -> set[str]:
 
 def exposed() -> set[str]:
     """Every sample name that `/metrics` can show."""
-    suffixes = {FamilyType.HISTOGRAM: ("_bucket", "_count", "_sum")}
-    return {family.name + suffix for family in FAMILIES for suffix in suffixes.get(family.type, ("",))}
+    return {family.name + suffix for family in FAMILIES for suffix in SUFFIXES.get(family.type, ("",))}
 
 
 def promtool_cases() -> dict[tuple[str, str], set[str]]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from exporters.prometheus_families import FAMILIES
 from tests.rule_files import (
     PROMETHEUS,
     ROOT,
     RULES,
+    SUFFIXES,
     TESTS,
     alerts,
     exposed,
@@ -124,6 +126,24 @@ def test_the_tests_use_metrics_that_exist() -> None:
             for series in case["input_series"]:
                 name = series["series"].partition("{")[0]
                 assert name in exposed() | NOT_OURS, f"{path.name}: {name}"
+
+
+def test_the_tests_use_series_as_the_service_labels_them() -> None:
+    """All its labels, no other, and values it can have: else a rule is tested on what never comes."""
+    families = {f.name + s: f for f in FAMILIES for s in SUFFIXES.get(f.type, ("",))}
+    for path in TESTS:
+        for case in load(path)["tests"]:
+            for series in case["input_series"]:
+                name, _, matchers = series["series"].partition("{")
+                family = families.get(name)
+                if family is None:
+                    continue
+                found = dict(re.findall(r'(\w+)="([^"]*)"', matchers))
+                bound = found.pop("le", "+Inf")
+                assert set(found) == {*family.label_names, "job", "instance"}, (path.name, case["name"])
+                assert bound == "+Inf" or float(bound) in family.buckets, (path.name, series["series"])
+                for label in family.labels:
+                    assert label.known(found[label.name]) == found[label.name], (path.name, series["series"])
 
 
 def test_recorded_series_are_named_by_level_metric_and_operation() -> None:
