@@ -81,12 +81,12 @@ async def test_all_workers_down_is_one_alert(server: Server) -> None:
 
 
 async def test_a_monitor_that_is_down_is_one_alert(server: Server) -> None:
-    """TargetDown inhibits WorkerDown."""
-    held_back = [("WorkerDown", "gpu1"), ("WorkerDown", "gpu2")]
+    """TargetDown inhibits WorkerDown, and AllWorkersDown: neither is told over while nobody can know."""
+    held_back = [("WorkerDown", "gpu1"), ("WorkerDown", "gpu2"), ("AllWorkersDown", "")]
     assert await inhibited(server, ("TargetDown", JOB), *held_back) == set(held_back)
 
 
 async def test_a_dead_collector_hides_no_dead_worker(server: Server) -> None:
     """TargetDown of another job inhibits nothing."""
     told = [("TargetDown", "otel-collector"), ("WorkerDown", "gpu1"), ("AllWorkersDown", "")]
-    assert await inhibited(server, *told[:2]) == set()
+    assert await inhibited(server, *told) == {("WorkerDown", "gpu1")}  # by AllWorkersDown
