@@ -5,10 +5,12 @@
 export class Address {
   #handlers = [];
   #shown = location.href;
+  #typedIn = null;
 
   constructor() {
     addEventListener("popstate", () => this.#moved());
     addEventListener("hashchange", () => this.#moved());
+    addEventListener("change", () => (this.#typedIn = null)); // left, or Enter
   }
 
   /** The value of a name, "" where the address has none. */
@@ -20,20 +22,21 @@ export class Address {
   /**
    * Write what has changed, as {name: value}; "", null and false remove a name, true is "1".
    *
-   * With `step` back leads over the change; without, it belongs to the one before, as the letters of a word do. Write
-   * at once: what waits is lost to a reload, and a step back would lead too far. Handlers are not called: whoever
-   * writes knows. Returns whether anything differed.
+   * Each change is a step that back leads over, but what is typed into one control, `typedIn`, until it is left is
+   * one. Write at once: what waits is lost to a reload, and a step back would lead too far. Handlers are not called:
+   * whoever writes knows.
    */
-  set(changes, { step = true } = {}) {
+  set(changes, { typedIn = null } = {}) {
     const href = this.href(changes);
-    if (href === location.href) return false;
+    if (href === location.href) return;
+    const goesOn = typedIn !== null && typedIn === this.#typedIn;
+    this.#typedIn = typedIn;
     try {
-      history[step ? "pushState" : "replaceState"](null, "", href);
+      history[goesOn ? "replaceState" : "pushState"](null, "", href);
     } catch (error) {
       if (error.name !== "SecurityError") throw error; // Safari takes 100 writes in 30 s: a later one brings the rest
     }
     this.#shown = location.href;
-    return true;
   }
 
   /** The address with these changes: for a link. */
@@ -56,6 +59,7 @@ export class Address {
   #moved() {
     if (location.href === this.#shown) return; // both events come for one move
     this.#shown = location.href;
+    this.#typedIn = null;
     this.#handlers.forEach((handler) => handler());
   }
 }

@@ -85,7 +85,8 @@ export class History {
     );
     let typing = null;
     byId("history-filter").addEventListener("submit", (submitted) => submitted.preventDefault());
-    byId("history-filter").addEventListener("input", () => {
+    byId("history-filter").addEventListener("input", ({ target }) => {
+      address.set({ "history.q": this.#search.value.trim(), "history.status": this.#status.value, "history.page": "" }, { typedIn: target });
       clearTimeout(typing);
       typing = setTimeout(() => this.#go([{}]), TYPING_MS);
     });

@@ -18,7 +18,6 @@ export class LogControls {
   #changed;
   #regex = byId("log-regex");
   #fault = byId("log-fault");
-  #editing = null;
   #typing = null;
 
   /** `changed(fields)` is called with {text, regex, level, type, session, worker}. */
@@ -32,12 +31,10 @@ export class LogControls {
     const form = byId("log-filter");
     form.addEventListener("submit", (submitted) => submitted.preventDefault());
     form.addEventListener("input", ({ target }) => this.#edited(target));
-    form.addEventListener("change", () => (this.#editing = null));
   }
 
   /** Take the filter from the address. */
   read() {
-    this.#editing = null;
     clearTimeout(this.#typing);
     for (const name of FIELDS) field(name).value = this.#address.get(`log.${name}`);
     this.#regex.checked = this.#address.get("log.regex") !== "";
@@ -46,7 +43,7 @@ export class LogControls {
 
   setSession(id) {
     field("session").value = id;
-    this.#write({ step: true });
+    this.#write();
     this.#changed(this.#fields);
   }
 
@@ -61,15 +58,15 @@ export class LogControls {
     return { ...Object.fromEntries(FIELDS.map((name) => [name, field(name).value.trim()])), regex: this.#regex.checked };
   }
 
-  /** The address has each letter at once; what is typed into a field until it is left, or Enter, is one step. */
+  /** The address has each letter at once. */
   #edited(target) {
-    if (this.#write({ step: target !== this.#editing })) this.#editing = target;
+    this.#write({ typedIn: target });
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => this.#changed(this.#fields), TYPING_MS);
   }
 
   #write(how) {
     const values = Object.entries(this.#fields).map(([name, value]) => [`log.${name}`, value]);
-    return this.#address.set(Object.fromEntries(values), how);
+    this.#address.set(Object.fromEntries(values), how);
   }
 }

@@ -52,3 +52,28 @@ async def test_the_filter_is_in_the_address_and_back_and_forward_lead_through_it
     await page.go_forward()
     await until_seqs(page, seqs[1:])
     await expect(page.locator("#log-level")).to_have_value("error")
+
+
+async def test_letters_just_typed_are_in_the_address_at_once(server: Server, open_page: OpenPage) -> None:
+    """A reload right after the last letter loses none; what is typed in one go is one step, Enter ends it."""
+    page = await open_page(server.url)
+    seqs = [result["seq"] for result in (await server.post([progress(n) for n in range(3)]))[1]["results"]]
+    await until_shown(page, seqs[-1])
+    text = page.locator("#log-text")
+    await text.press_sequentially("Line ")
+    assert await page.evaluate("() => new URLSearchParams(location.search).get('log.text')") == "Line"
+    await text.press_sequentially("1")
+    await text.press("Enter")
+    await text.press_sequentially("x")
+    await page.reload()
+    await expect(text).to_have_value("Line 1x")
+    await page.go_back()
+    await expect(text).to_have_value("Line 1")
+    await until_seqs(page, [seqs[1]])
+    await page.go_back()
+    await expect(text).to_have_value("")
+    await until_seqs(page, seqs)
+    history = page.locator("#history-q")
+    await history.press_sequentially("book")
+    await page.reload()
+    await expect(history).to_have_value("book")
