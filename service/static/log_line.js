@@ -3,7 +3,7 @@ import { element } from "./element.js";
 import { TYPES } from "./log_entry.js";
 import { moment } from "./moment.js";
 import { clip, plain, short } from "./text.js";
-import { clockTime, exact, percent, utc } from "./units.js";
+import { clockTime, counted, exact, percent, utc } from "./units.js";
 
 const MESSAGE = 400; // UTF-16 units shown of a message or an error before "show all"
 
@@ -26,7 +26,12 @@ function whatOf(entry) {
   if (more > 0) {
     parts.push(element("button", { type: "button", class: "more", tabindex: -1, text: `… show all (+${exact(more)} characters)` }));
   }
-  return element("span", { class: "what" }, ...parts);
+  return element("span", { class: "what" }, removed(entry.removedBefore, "before"), ...parts, removed(entry.removedAfter, "after"));
+}
+
+/** Where retention has made a hole in the log. */
+function removed(count, place) {
+  return count > 0 ? element("span", { class: `removed ${place}`, text: `${counted(count, "event")} ${place} this one no longer kept` }) : null;
 }
 
 /** The line of an event or of a marker. */

@@ -17,9 +17,11 @@ export class LogNodes {
     this.#linkTo = linkTo;
     frame.append(this.#list);
     frame.addEventListener("keydown", (key) => this.#walk(key));
-    this.#list.addEventListener("click", ({ target }) => {
+    this.#list.addEventListener("click", ({ target, pointerType }) => {
       const line = target.closest(".line");
-      if (line !== null && target.closest(".seq, .more") !== null) toggled(line.row, !this.#whole.has(line.row));
+      // A finger needs no small button: the whole line is one. A mouse may be marking text.
+      const meant = target.closest(pointerType === "touch" ? ".line:not(.marker)" : ".seq, .more");
+      if (meant !== null && target.closest(".who, .whole") === null) toggled(line.row, !this.#whole.has(line.row));
     });
   }
 

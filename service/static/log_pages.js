@@ -16,7 +16,7 @@ export class LogPages {
     this.#path = only === null ? "/events" : `/sessions/${encodeURIComponent(only)}/events`;
   }
 
-  /** At most `count` entries with a greater seq, ascending. */
+  /** At most `count` entries with a greater seq, ascending; each knows how many were removed just before it. */
   async after(seq, count) {
     const found = [];
     for (let from = seq; from !== null && found.length < count; ) {
@@ -24,15 +24,18 @@ export class LogPages {
       found.push(...body.events.map((event) => entryOf(event)));
       from = body.next_after;
     }
+    found.forEach((entry, index) => (entry.removedBefore = this.#removed(index > 0 ? found[index - 1].seq : seq, entry.seq)));
     return found;
   }
 
-  /** At most `count` entries with a smaller seq, the newest of them, ascending. */
+  /** At most `count` entries with a smaller seq, the newest of them, ascending; each knows how many were removed behind it. */
   async before(seq, count) {
     for (let reach = count; ; reach *= REACH) {
       const start = Math.max(0, seq - 1 - reach);
       const found = await this.#between(start, seq, count);
-      if (found.length >= count || start === 0) return found;
+      if (found.length < count && start > 0) continue;
+      found.forEach((entry, index) => (entry.removedAfter = this.#removed(entry.seq, found[index + 1]?.seq ?? seq)));
+      return found;
     }
   }
 
@@ -74,6 +77,11 @@ export class LogPages {
   async newest() {
     const { body } = await this.#summary();
     return this.#only === null ? body.event_log.last_seq : body.last_seq;
+  }
+
+  /** How many events have lain between two that follow each other; a session's own numbers have holes anyway. */
+  #removed(seq, next) {
+    return this.#only === null ? next - seq - 1 : 0;
   }
 
   #summary() {

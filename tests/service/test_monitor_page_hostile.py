@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.browser import OpenPage, browsing, until_live, until_shown
+from tests.browser import OpenPage, browsing, read_log, until_live, until_shown
 from tests.monitor_server import Server, event, receive
 
 HOSTILE = {
@@ -124,15 +124,24 @@ async def test_hostile_text_is_text_in_every_view(
     await until_shown(page, last)
     await expect(page.locator(".card")).to_have_count(6)  # of ended sessions that many are shown
     await expect(page.locator("#history-rows tr")).to_have_count(len(HOSTILE))
+    await expect(page.locator(".worker .name", has_text="<img src=x onerror").first).to_be_visible()
+    await holds_only_text(page)
+    await read_log(page)
+    await holds_only_text(page)
+    await page.locator("#log-text").fill("<img src=x onerror=alert(1)>")
     await expect(
         page.locator("#log-lines .message", has_text="<img src=x onerror=alert(1)>").first
     ).to_be_visible()
-    await expect(page.locator(".worker .name", has_text="<img src=x onerror").first).to_be_visible()
-    await holds_only_text(page)
-    for seq in await page.locator("#log-lines [data-type=translation_progress]").all():
-        await seq.locator(".seq").click()
-    await expect(page.locator("#log-lines .whole").first).to_be_visible()
-    await holds_only_text(page)
+    await page.locator("#log-text").fill("")
+    await page.locator("#log-type").select_option("translation_progress")
+    for name in HOSTILE:
+        await page.locator("#log-session").fill(session_of(name))
+        mine = f'[data-session="{session_of(name)}"]'
+        await expect(page.locator(f"#log-lines .line:not({mine})")).to_have_count(0)
+        line = page.locator(f"#log-lines {mine}").first
+        await line.locator(".seq").click()
+        await expect(line.locator(".whole")).to_be_visible()
+        await holds_only_text(page)
     for name in HOSTILE:
         await page.goto(f"{server.url}/monitor?session={session_of(name)}")
         await until_live(page)

@@ -165,6 +165,27 @@ async def test_a_link_to_a_line_that_is_gone_says_so(start: StartServer, open_pa
     await expect(marker).to_contain_text("no event 999,999 yet")
 
 
+async def test_a_hole_that_retention_has_made_is_told_at_its_place(
+    start: StartServer, open_page: OpenPage
+) -> None:
+    """Where events were removed between those that are kept, the line says how many."""
+    server = await start(event_log={"events_per_session": 50})
+    quiet = await publish(server, progress(1, session_id="quiet"))
+    for first in range(0, 600, 20):
+        await publish(server, *(progress(n) for n in range(first, first + 20)))
+        if first == 200:
+            quiet += await publish(server, progress(2, session_id="quiet"))
+    kept = [e["seq"] for e in (await server.get("/events?limit=1000"))["events"]]
+    assert kept[:2] == quiet
+    page = await open_page(server.url, f"/monitor#{quiet[1]}")
+    line = page.locator(f'#log-lines [data-seq="{quiet[0]}"]')
+    await expect(line.locator(".removed.after")).to_have_text("220 events after this one no longer kept")
+    line = page.locator(f'#log-lines [data-seq="{kept[2]}"]')
+    await expect(line.locator(".removed.before")).to_have_text(
+        f"{kept[2] - kept[1] - 1} events before this one no longer kept"
+    )
+
+
 async def test_a_pause_keeps_its_lines_however_much_comes(server: Server, open_page: OpenPage) -> None:
     """Pause without losing: what was on the page stays, can be filtered, and all that came is there after."""
     page = await open_page(server.url)

@@ -163,6 +163,26 @@ async def test_a_line_shown_whole_stays_so_when_it_has_been_out_of_sight(
     await expect(line.locator(".whole")).to_be_visible()
 
 
+async def test_a_finger_opens_a_line_wherever_it_touches_it(server: Server, open_page: OpenPage) -> None:
+    """On a phone no small number has to be hit, and its tools leave the lines their room."""
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = await open_page(server.url, **phone)
+    seqs = await publish(server, *(progress(n) for n in range(60)))
+    await until_shown(page, seqs[-1])
+    line = page.locator(f'#log-lines [data-seq="{seqs[-2]}"]')
+    await line.locator(".message").tap()
+    await expect(line.locator(".whole")).to_be_visible()
+    await line.locator(".whole").tap()
+    await expect(line.locator(".whole")).to_be_visible()
+    await line.locator(".message").tap()
+    await expect(line.locator(".whole")).to_have_count(0)
+    await page.get_by_role("button", name="Tools").tap()
+    await expect(page.locator("#log-copy")).to_be_visible()
+    box = await page.locator("#log-lines").bounding_box()
+    assert box is not None
+    assert box["height"] >= 300
+
+
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "x" * 64_000,
