@@ -15,8 +15,10 @@ from rich.text import Text
 
 from cli import checks
 from cli.checks import Check, State
+from cli.display import printable
 from cli.monitor_client import open_monitor
 from service.config import Config, load_config
+from service.worker_specs import specs_of
 from translation_events.address import MonitorAddress
 from translation_events.environment import spool_dir
 from translation_events.errors import ConfigError
@@ -25,8 +27,8 @@ NAME: Final = "doctor"
 HELP: Final = "look for faults and say what to do"
 DESCRIPTION: Final = (
     "Looks at the configuration, the server, the event log, the disk, the keys (only whether they are "
-    "set), engines, the OTLP endpoint, Alertmanager, whom to tell and the publishers' spool. Changes "
-    "nothing. The exit code is 1 if something is broken."
+    "set), engines, SSH workers, the OTLP endpoint, Alertmanager, whom to tell and the publishers' spool. "
+    "Changes nothing. The exit code is 1 if something is broken."
 )
 _MARKS: Final = {State.FINE: ("✓", "green"), State.WARNING: ("!", "yellow"), State.BROKEN: ("✗", "red")}
 
@@ -66,6 +68,7 @@ async def _check(file: Path | None) -> Sequence[Check]:
         found.append(checks.check_otlp(config.telemetry.otlp))
         found.append(checks.check_alertmanager(config.telemetry.alertmanager_url))
         found.append(checks.check_notify(config.telemetry.notify))
+        found.extend(await _check_workers(config))
     found.extend(checks.check_keys(os.environ))
     found.append(checks.check_engines(os.environ))
     found.append(checks.check_spool(spool_dir()))
@@ -77,6 +80,25 @@ async def _check_server(config: Config) -> Check:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
     async with open_monitor(MonitorAddress(False, host, config.server.port, "")) as monitor:
         return await checks.check_server(config, monitor)
+
+
+async def _check_workers(config: Config) -> Sequence[Check]:
+    """Each enabled worker as a probe of this moment finds it."""
+    specs = specs_of(config.distributed)
+    if not specs:
+        return [Check("workers", State.FINE, "no SSH worker is configured and enabled")]
+    # Here, not above: SSH takes a third of a second to load.
+    from cli.worker_probes import probe_all
+
+    return [
+        Check(
+            f"worker {one.worker}",
+            State.BROKEN if not one.passed else State.FINE if one.state == "up" else State.WARNING,
+            f"{one.state}: {printable(one.reason)}",
+            "" if one.passed else f"then look again: translation-monitor workers check {one.worker}",
+        )
+        for one in await probe_all(specs)
+    ]
 
 
 def _print(found: Sequence[Check]) -> None:

@@ -21,13 +21,12 @@ from cli.display import moment, printable
 from cli.monitor_client import Unreachable, open_monitor
 from cli.options import add_log_options, add_monitor_option, monitor_address
 from cli.worker_files import named
+from cli.worker_probes import probe_all
 from service.config import load_config
 from service.worker_specs import specs_of
 from sshworker.connect import hops
 from sshworker.errors import WorkerError
 from sshworker.host_keys import HostKey, fetch, is_trusted, trust
-from sshworker.probe import Probe
-from sshworker.probe_result import ProbeResult
 from sshworker.spec import WorkerSpec
 from translation_events.errors import ConfigError, MonitorError
 
@@ -132,9 +131,7 @@ async def _check(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
             "There is nothing to check: distributed.workers names no enabled worker, or distributed.enabled "
             "is false. Name a file with --config, or one worker with SSH_WORKER_HOST."
         )
-    async with asyncio.TaskGroup() as tasks:
-        probes = [tasks.create_task(_probe(spec), name=f"probe {spec.id}") for spec in chosen]
-    results = [probe.result() for probe in probes]
+    results = await probe_all(chosen)
     if args.json:
         print(orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
     else:
@@ -143,11 +140,6 @@ async def _check(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
             mark = "✓" if result.passed else "✗"
             print(f"{mark}  {result.worker}  {result.state}: {printable(result.reason)}  ({layers})")
     return 0 if all(result.passed for result in results) else 1
-
-
-async def _probe(spec: WorkerSpec) -> ProbeResult:
-    async with Probe(spec) as probe:
-        return await probe.run()
 
 
 async def _trust(specs: Sequence[WorkerSpec], args: argparse.Namespace) -> int:
@@ -221,7 +213,7 @@ def _show(workers: Sequence[Mapping[str, Any]]) -> None:
             f"{host}:{worker['port']}" if worker.get("port") else host,
             printable(worker.get("engine") or "–"),
             printable(models[-1] if models else "–", 40),
-            printable(worker.get("reason"), 80),
+            printable(worker.get("reason"), 240),
         )
         table.add_row(*(Text(cell) for cell in cells))
     # Into a file or another program a row is a line, whatever its length.

@@ -192,13 +192,13 @@ class Probe:
             async with asyncio.timeout(min(TCP_TIMEOUT_S, spec.connect_timeout_s)):
                 _, writer = await asyncio.open_connection(spec.host, spec.port)
         except ConnectionRefusedError as err:
-            detail = f"nothing listens on {spec.host} port {spec.port}"
+            detail = f"nothing listens at {spec.host}:{spec.port}: is sshd running, and is the port right?"
             raise WorkerError(Failure.REFUSED, detail, worker=spec.id) from err
         except TimeoutError as err:
-            detail = f"{spec.host} port {spec.port} does not answer"
+            detail = f"{spec.host}:{spec.port} does not answer: is the machine on, is a firewall in between?"
             raise WorkerError(Failure.TIMEOUT, detail, worker=spec.id) from err
         except OSError as err:
-            detail = f"{spec.host} cannot be reached: {err.strerror or 'no such host'}"
+            detail = f"{spec.host} cannot be reached: {err.strerror or 'no such host'}: is the name right?"
             raise WorkerError(Failure.UNREACHABLE, detail, worker=spec.id) from err
         writer.close()
         with contextlib.suppress(OSError):

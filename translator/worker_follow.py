@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import aiohttp
@@ -26,6 +27,9 @@ SILENCE_S: Final = 60.0  # the monitor pings every 20 s, so a minute of silence 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 10.0
 LAST: Final = 100
+# What comes together, such as the past at the start, is taken together: of each worker the newest counts.
+PAUSE_S: Final = 0.05
+BURST_S: Final = 0.5
 MAX_FRAME_BYTES: Final = 1 << 20
 # A state that holds is told again every 300 s: what is older than two of these is of a monitor long gone.
 MAX_AGE_S: Final = 600.0
@@ -91,14 +95,8 @@ class WorkerFollow:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _listen(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        while True:
-            try:
-                message = await ws.receive(timeout=SILENCE_S)
-            except TimeoutError:
-                return
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                return
-            for status in _statuses(message.data):
+        while (burst := await _burst(ws)) is not None:
+            for status in burst:
                 self._heed(status)
 
     def _heed(self, status: _Status) -> None:
@@ -115,6 +113,25 @@ class WorkerFollow:
         for worker in self._heard:
             self._pool.report(worker, WorkerState.UNKNOWN, NOT_HEARD)
         self._heard.clear()
+
+
+async def _burst(ws: aiohttp.ClientWebSocketResponse) -> Collection[_Status] | None:
+    """What comes together, the newest of each worker; None where the connection is over or silent."""
+    newest: dict[str, _Status] = {}
+    wait_s, until = SILENCE_S, math.inf
+    while time.monotonic() < until:
+        try:
+            message = await ws.receive(timeout=wait_s)
+        except TimeoutError:
+            return newest.values() if until < math.inf else None
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            return newest.values() if newest else None  # asked again, it says again that it is over
+        for status in _statuses(message.data):
+            if status.data is not None:
+                newest[status.data.worker] = status
+        if until == math.inf:
+            wait_s, until = PAUSE_S, time.monotonic() + BURST_S
+    return newest.values()
 
 
 def _statuses(frame: Any) -> Iterator[_Status]:

@@ -26,6 +26,7 @@ from cli.checks import (
 from service.config import EventLogConfig
 from service.secret import Secret
 from tests.monitor_process import MonitorProcess
+from tests.sshd import Sshd
 
 from .conftest import Run
 
@@ -55,6 +56,7 @@ async def test_a_sound_machine_has_no_fault(run: Run, tmp_path: Path) -> None:
         "traces",
         "alerts",
         "notify",
+        "workers",
         "engines",
         "spool",
     } <= found.keys()
@@ -90,6 +92,27 @@ async def test_a_wrong_setting_is_found(run: Run, environ: dict[str, str]) -> No
     environ["MONITOR_MAX_CONNECTIONS"] = "0"
     found = (await checks_of(run, 1))["config"]
     assert found["found"].startswith("MONITOR_MAX_CONNECTIONS is 0; allowed:")
+
+
+async def test_each_worker_is_probed(run: Run, environ: dict[str, str], sshd: Sshd) -> None:
+    """One that can be used, and the same without its program: broken, with what to do."""
+    environ |= {
+        "SSH_WORKER_HOST": "127.0.0.1",
+        "SSH_WORKER_PORT": str(sshd.port),
+        "SSH_WORKER_USER": sshd.account.user,
+        "SSH_WORKER_KEY_FILE": str(sshd.account.key),
+        "SSH_WORKER_REMOTE_DIR": str(sshd.remote_dir),
+        "SSH_WORKER_ENGINE_COMMAND": "tr a-z A-Z",
+        "MONITOR_KNOWN_HOSTS": str(sshd.known_hosts),
+        "PYTHONWARNINGS": "ignore",
+    }
+    found = (await checks_of(run, 0))["worker default"]
+    assert found["state"] in (State.FINE, State.WARNING)  # a busy machine is degraded by its load
+    assert found["found"].startswith(("up: ", "degraded: "))
+    environ["SSH_WORKER_ENGINE_COMMAND"] = "no-such-translator"
+    found = (await checks_of(run, 1))["worker default"]
+    assert (found["state"], "install it there" in found["found"]) == (State.BROKEN, True)
+    assert "workers check default" in found["advice"]
 
 
 async def test_no_key_is_shown(run: Run, environ: dict[str, str]) -> None:

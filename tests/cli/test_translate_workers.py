@@ -201,6 +201,17 @@ async def test_a_program_outside_the_workers_list_is_refused_before_anything_is_
     assert (tmp_path / "out.md").read_text() == WANTED
 
 
+async def test_workers_that_are_not_configured_are_wrong_usage(run: Run, sshd: Sshd, tmp_path: Path) -> None:
+    """Exit code 2, with what there is and what to name: nothing has been tried."""
+    file = config(tmp_path, {"gpu-1": (sshd, words_program(sshd))}, tags=["cuda", "fast"])
+    tags = await run(*arguments(tmp_path, file, "tags", "--tags", "rocm"))
+    assert (tags.code, "has the tags rocm; there are: cuda, fast." in tags.err) == (2, True)
+    file.write_text("{}")
+    none = await run(*arguments(tmp_path, file, "none", "--engine", "ssh"))
+    assert (none.code, "name a file with --config" in none.err) == (2, True)
+    assert not asked(sshd)
+
+
 async def test_ctrl_c_leaves_nothing_running_on_the_workers(
     start: Start, sshd: Sshd, monitor: MonitorProcess, tmp_path: Path
 ) -> None:

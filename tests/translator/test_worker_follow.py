@@ -101,6 +101,17 @@ async def test_draining_and_down_are_obeyed_and_up_again() -> None:
         await until(lambda: state(pool)[0] is WorkerState.UP)
 
 
+async def test_of_what_is_told_at_once_only_the_newest_counts() -> None:
+    """The past comes at the start, a drain that is over among it: nothing of it is told as if it were now."""
+    told: list[WorkerState] = []
+    pool = Pool([WorkerSpec("a", "h")], on_change=lambda worker: told.append(worker.state))
+    async with following(pool) as feed:
+        for said in ("down", "draining", "degraded", "draining", "up"):
+            await feed.tell("a", said)
+        await until(lambda: state(pool)[0] is WorkerState.UP)
+    assert told == [WorkerState.UP]
+
+
 async def test_a_wedged_workers_running_work_is_given_up() -> None:
     """What it holds goes elsewhere without waiting for its own limit."""
     pool = Pool([WorkerSpec("a", "h")])

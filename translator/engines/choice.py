@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from translator.engines.apertium import ApertiumEngine, mode_for
 from translator.engines.engine import Engine, EngineUnavailable
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from translator.engines.llm import LlmEngine
     from translator.engines.ssh import SshEngine
     from translator.report import Emitter
+
+
+_CLIENT_MISSING: Final = "the openai package: pip install 'translation-monitor[llm]'"
 
 
 class EngineName(StrEnum):
@@ -125,16 +128,19 @@ async def _ssh(source: str, target: str, fleet: Fleet | None) -> SshEngine:
 
     if fleet is None:
         raise EngineUnavailable("no SSH worker is configured (distributed.workers)")
-    return await SshEngine.open(
-        fleet.specs,
-        source,
-        target,
-        emitter=fleet.emitter,
-        monitor=fleet.monitor,
-        tags=fleet.tags,
-        patience_s=fleet.patience_s,
-        answer_timeout_s=fleet.answer_timeout_s,
-    )
+    try:
+        return await SshEngine.open(
+            fleet.specs,
+            source,
+            target,
+            emitter=fleet.emitter,
+            monitor=fleet.monitor,
+            tags=fleet.tags,
+            patience_s=fleet.patience_s,
+            answer_timeout_s=fleet.answer_timeout_s,
+        )
+    except ImportError as error:
+        raise EngineUnavailable(f"a server on an SSH worker needs {_CLIENT_MISSING}") from error
 
 
 async def _llm(source: str, target: str, environ: Mapping[str, str], model: str | None) -> LlmEngine:
@@ -142,9 +148,7 @@ async def _llm(source: str, target: str, environ: Mapping[str, str], model: str 
         # Here, not above: the client library is an extra, and takes half a second to load.
         from translator.engines.llm import LlmEngine
     except ImportError as error:
-        raise EngineUnavailable(
-            "the llm engine needs the openai package: pip install 'translation-monitor[llm]'"
-        ) from error
+        raise EngineUnavailable(f"the llm engine needs {_CLIENT_MISSING}") from error
     settings = LlmSettings.from_environment(environ, model)
     if settings is None:
         raise EngineUnavailable(

@@ -18,6 +18,7 @@ from sshworker.spec import WorkerSpec
 from sshworker.state import WorkerState
 from sshworker.work import MAX_LOSSES, Answers, run_all
 from translation_events.address import MonitorAddress
+from translation_events.errors import ConfigError
 from translation_events.event import ErrorType, Usage
 from translator.engines.engine import EngineError, EngineUnavailable, Translation
 from translator.engines.remote import ANSWER_TIMEOUT_S, Remote, opened
@@ -76,7 +77,7 @@ class SshEngine:
 
         Those that cannot be used are told as `worker_status` and get no work until they can.
 
-        Raises: EngineUnavailable: no worker has an engine and the tags, or none of them can be used.
+        Raises: ConfigError: no worker has an engine and the tags. EngineUnavailable: none can be used.
         """
         specs = _suitable(specs, tags)
         report = WorkerReport(emitter)
@@ -125,8 +126,9 @@ class SshEngine:
         if any(one.done for one in workers):
             each = [f"{one.id} ({one.done} done)" for one in workers]
         else:
-            each = [one.id for one in workers if one.state.takes_work]
-            count = count if len(each) == len(workers) else f"{len(each)} of {count}"
+            each = [one.id for one in workers if one.state.takes_work] or ["none takes work now"]
+            ready = sum(one.state.takes_work for one in workers)
+            count = count if ready == len(workers) else f"{ready} of {count}"
         return f"{count} SSH worker{many} with {self.model}: {', '.join(each)}"
 
     @property
@@ -240,12 +242,20 @@ class SshEngine:
 
 def _suitable(specs: Sequence[WorkerSpec], tags: Collection[str]) -> Sequence[WorkerSpec]:
     with_engine = [spec for spec in specs if spec.engine is not None]
+    if not specs:
+        raise ConfigError(
+            "No SSH worker is configured and enabled (distributed.workers, distributed.enabled); name a file "
+            "with --config, or a single worker with SSH_WORKER_HOST."
+        )
     if not with_engine:
-        missing = f"; these have none: {', '.join(spec.id for spec in specs)}" if specs else ""
-        raise EngineUnavailable(
-            f"no enabled SSH worker with an engine is configured (distributed.workers){missing}"
+        raise ConfigError(
+            "No SSH worker has an engine; give one an `engine` in the configuration: "
+            f"{', '.join(spec.id for spec in specs)}."
         )
     suitable = [spec for spec in with_engine if set(tags) <= set(spec.tags)]
     if not suitable:
-        raise EngineUnavailable(f"no SSH worker has the tags {', '.join(sorted(tags))}")
+        known = ", ".join(sorted({tag for spec in with_engine for tag in spec.tags})) or "none"
+        raise ConfigError(
+            f"No SSH worker with an engine has the tags {', '.join(sorted(tags))}; there are: {known}."
+        )
     return suitable

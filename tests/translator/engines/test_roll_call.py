@@ -16,6 +16,7 @@ from sshworker.state import WorkerState
 from tests.ssh_engine import by_command, engine, segment
 from tests.sshd import WRAPPER, Sshd, asked, free_port, make_key, words_program
 from tests.translator.conftest import Collector
+from translation_events.errors import ConfigError
 from translation_events.event import ErrorType
 from translator.engines.engine import EngineUnavailable
 from translator.engines.roll_call import READY_WITHIN_S
@@ -140,6 +141,6 @@ async def test_tags_choose_the_workers(sshd: Sshd) -> None:
     specs = [sshd.spec(id="a", engine=command, tags=("gpu", "es")), sshd.spec(id="b", engine=command)]
     async with engine(*specs, tags=("gpu",)) as ssh:
         assert [worker.id for worker in ssh.workers] == ["a"]
-    with pytest.raises(EngineUnavailable, match="tags tpu"):
+    with pytest.raises(ConfigError, match="has the tags tpu; there are: es, gpu"):
         async with engine(*specs, tags=("tpu",)):
             pass
