@@ -214,6 +214,10 @@ def test_traces_lead_from_the_monitor_through_the_collector_to_tempo(services: d
     assert tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
     assert tempo["overrides"]["defaults"]["metrics_generator"]["processors"] == []
     assert tempo["compactor"]["compaction"]["block_retention"] == "840h"  # Prometheus's 35 days
+    # A processor that batches would accept what the full queue then throws away.
+    assert "batch" in collector["exporters"]["otlp/tempo"]["sending_queue"]
+    assert "batch" not in collector["processors"]
+    assert tempo["distributor"]["retry_after_on_resource_exhausted"]
     # By its own metrics' documented names, not by those with units and types in them.
     (reader,) = collector["service"]["telemetry"]["metrics"]["readers"]
     prometheus = reader["pull"]["exporter"]["prometheus"]
