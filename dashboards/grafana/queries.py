@@ -12,7 +12,7 @@ from typing import Final
 HERE: Final = 'job=~"$job", instance=~"$instance"'
 WORKER: Final = 'worker=~"$worker"'
 HIT: Final = 'result="hit"'
-SESSION: Final = 'session_id=~"$session"'
+SESSION: Final = 'session_id="$session"'  # no pattern: an id may have a point, which would match anything
 RATE_INTERVAL: Final = "$__rate_interval"
 
 
