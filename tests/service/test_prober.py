@@ -113,7 +113,20 @@ async def test_each_probe_is_a_span_that_says_why_it_failed(start: StartServer, 
         where = {"server.address": "127.0.0.1", "server.port": sshd.port}
         assert attributes_of(passed.attributes) == where
         assert attributes_of(failed.attributes) == {**where, "error.type": "refused"}
+        assert await spans_counted(server, "exported") >= 2
+    assert await spans_counted(server, "export_failed") >= 1  # the collector is gone
     sshd.start()
+
+
+async def spans_counted(server: Server, outcome: str) -> float:
+    """How many spans have met this outcome, once there are any."""
+    line = f'translation_spans_total{{outcome="{outcome}"}} '
+    async with asyncio.timeout(20):
+        while True:
+            found = next(one for one in (await server.metrics()).splitlines() if one.startswith(line))
+            if count := float(found.removeprefix(line)):
+                return count
+            await asyncio.sleep(0.1)
 
 
 async def test_a_worker_nobody_has_probed_yet_is_not_shown_up(start: StartServer, sshd: Sshd) -> None:
