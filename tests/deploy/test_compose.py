@@ -98,6 +98,11 @@ def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     assert {name for name, service in services.items() if "build" in service} == BUILT
     for name, service in services.items():
         assert "build" in service or PINNED_TAG.match(service["image"]), name
+    # What the page says has been run with each is looked at again when one changes.
+    page = (ROOT / "docs/deploy.md").read_text()
+    assert [
+        one["image"] for one in services.values() if "build" not in one and one["image"] not in page
+    ] == []
     for dockerfile in DOCKERFILES:
         assert PINNED_BASE.search(dockerfile.read_text()), dockerfile
 
@@ -123,6 +128,31 @@ def test_every_file_that_is_mounted_is_there_and_is_not_written(services: dict[s
     for bind in binds:
         assert Path(bind["source"]).exists(), bind["source"]
         assert bind["read_only"] is True, bind["source"]
+
+
+def test_what_is_to_stay_is_in_volumes(services: dict[str, Any]) -> None:
+    """The root is read-only: each part that keeps something has a volume of a name, and no volume is idle."""
+    mounts = {
+        (name, volume["target"]): volume["source"]
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume["type"] == "volume"
+    }
+    for where in (
+        ("service", "/var/lib/translation-monitor"),
+        ("prometheus", "/prometheus"),
+        ("alertmanager", "/alertmanager"),
+        ("grafana", "/var/lib/grafana"),
+        ("tempo", "/var/tempo"),
+    ):
+        assert where in mounts
+    # What the programs are told to write to.
+    assert "--storage.tsdb.path=/prometheus" in services["prometheus"]["command"]
+    assert "--storage.path=/alertmanager" in services["alertmanager"]["command"]
+    tempo = yaml.safe_load((ROOT / "deploy/tempo/tempo.yaml").read_text())["storage"]["trace"]
+    assert tempo["local"]["path"].startswith("/var/tempo/")
+    assert tempo["wal"]["path"].startswith("/var/tempo/")
+    assert set(mounts.values()) == set(resolved()["volumes"])
 
 
 def test_grafana_has_an_admin_only_with_a_password(services: dict[str, Any]) -> None:
