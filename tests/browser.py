@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
@@ -15,9 +15,9 @@ from tests.parts import need
 
 CHROMIUM = Path("/usr/bin/chromium")
 HAS_CHROMIUM = CHROMIUM.exists()
-# The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
 # An interface of this machine came or went meanwhile (a container's, say): no word about the page.
 ELSEWHERE = ("net::ERR_NETWORK_CHANGED",)
+# The browser itself notes refused and cut connections as errors: expected where a test takes the server away.
 OUTAGE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 REPORT_CSP = (
     "addEventListener('securitypolicyviolation', v => "
@@ -40,6 +40,15 @@ STEP = """async down => {
     seqs: [...frame.querySelectorAll('[data-seq]')].map(line => Number(line.dataset.seq)),
   };
 }"""
+
+
+class Scripted(Protocol):
+    """A page, whoever drives it."""
+
+    async def evaluate(self, expression: str, /, *arguments: Any) -> Any:
+        """The value of an expression, or of a function of one argument."""
+        ...
+
 
 OpenPage = Callable[..., Awaitable[Page]]
 
@@ -127,13 +136,13 @@ async def faults(page: Page) -> list[str]:
     ]
 
 
-async def shown_seqs(page: Page) -> list[int]:
+async def shown_seqs(page: Scripted) -> list[int]:
     """The seqs of the log's lines, from top to bottom."""
     seqs: list[int] = await page.evaluate(SEQS)
     return seqs
 
 
-async def read_log(page: Page, *, down: bool = False) -> list[int]:
+async def read_log(page: Scripted, *, down: bool = False) -> list[int]:
     """Scroll through the log, up to its beginning or down to its end; returns the seqs seen, ascending.
 
     Fails if a view of it on the way was out of order or left one out.

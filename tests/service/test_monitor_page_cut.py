@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.browser import OUTAGE, OpenPage, browsing, progress, read_log, until_live, until_shown
 from tests.cable import cabled
-from tests.monitor_server import Server, StartServer, event
+from tests.monitor_server import Server, StartServer
+from tests.shown import equals_the_server, work
 
 DOUBTFUL_WITHIN_MS = 21_000  # docs/page.md: after 20 s at the latest "No answer…" is said
 WAITING_WITHIN_MS = 14_000  # … and 12 s later the connection is given up
@@ -38,41 +39,6 @@ async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
     status, answer = await server.post(list(events))
     assert status == 200, answer
     return [result["seq"] for result in answer["results"]]
-
-
-def work(first: int, last: int) -> list[dict[str, Any]]:
-    """Three sessions at once; the first of them ends with errors and a cost, the second fails."""
-    usage = {"provider": "x", "model": "m", "input_tokens": 100, "output_tokens": 50, "cost_usd": 0.25}
-    events = [progress(n, session_id=f"book-{n % 3}", usage=usage) for n in range(first, last)]
-    return [
-        *events,
-        event("book-0", "translation_error", error="line 7 was refused", error_type="refusal"),
-        event("book-0", "translation_completed", failed_items=1),
-        event("book-1", "translation_error", error="no worker left", error_type="worker_lost", fatal=True),
-    ]
-
-
-async def equals_the_server(page: Page, server: Server) -> None:
-    """Counts, statuses, items, errors and cost as shown are those of the server's API."""
-    status = await server.get("/status")
-    active = (await server.get("/sessions"))["sessions"]
-    ended = (await server.get("/sessions/history"))["sessions"]
-    counts = status["sessions"]
-    for name, number in {
-        "active": counts["running"] + counts["stalled"],
-        "completed": counts["completed"],
-        "with failures": counts["completed_with_failures"],
-        "failed": counts["failed"] + counts["lost"] + counts["timed_out"],
-    }.items():
-        await expect(page.locator(f'[data-count="{name}"] b')).to_have_text(str(number), timeout=12_000)
-    for session in [*active, *ended]:
-        card = page.locator(f'.card[data-session="{session["session_id"]}"]')
-        await expect(card).to_have_attribute("data-status", session["status"], timeout=12_000)
-        await expect(card.locator("[data-fact=errors] dd")).to_have_text(str(session["errors"]))
-        await expect(card.locator("[data-fact=items] dd")).to_have_text(
-            f"{session['items_done']} of {session['total_items']:,}"
-        )
-        await expect(card.locator("[data-fact=cost] dd")).to_have_text(f"${session['usage']['cost_usd']:.2f}")
 
 
 @pytest.mark.slow
@@ -106,7 +72,7 @@ async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
         seqs += await publish(server, *work(150, 160))
         await until_shown(page, seqs[-1])
         assert await read_log(page) == seqs
-        await equals_the_server(page, server)
+        await equals_the_server(page, server.get)
         await page.close()
 
 
@@ -128,7 +94,7 @@ async def test_connections_that_hang_are_tried_again_until_one_answers(
         await until_live(page)
         await until_shown(page, seqs[-1])
         assert await read_log(page) == seqs
-        await equals_the_server(page, server)
+        await equals_the_server(page, server.get)
         await page.close()
 
 
@@ -150,7 +116,7 @@ async def test_a_laptop_that_slept_is_not_called_live_before_the_server_has_answ
         await until_live(page)
         await until_shown(page, seqs[-1])
         assert await read_log(page) == seqs
-        await equals_the_server(page, server)
+        await equals_the_server(page, server.get)
         await page.close()
 
 
@@ -169,3 +135,23 @@ async def test_a_wrong_clock_changes_no_duration(server: Server, open_page: Open
         duration_s = (await server.get("/sessions/book"))["duration_s"]
         assert abs(shown[-1] - duration_s) < 2.5, "not what the server says"
     assert shown == sorted(shown)
+
+
+async def test_a_device_that_goes_offline_says_so_and_comes_back_at_once(
+    server: Server, open_page: OpenPage
+) -> None:
+    """The browser's word that it is offline is the reason told; that it is online ends the wait."""
+    page = await open_page(server.url, forgive=OUTAGE)
+    seqs = await publish(server, *work(0, 30))
+    await until_shown(page, seqs[-1])
+    await page.context.set_offline(True)
+    banner = page.get_by_role("alert")
+    await expect(banner).to_contain_text("this device is offline", timeout=15_000)
+    await expect(page.locator("body[data-connection=waiting]")).to_have_count(1, timeout=15_000)
+    seqs += await publish(server, *work(30, 60))
+    await page.context.set_offline(False)
+    await expect(page.locator("body[data-connection=live]")).to_have_count(1, timeout=3_000)
+    await expect(banner).to_be_hidden()
+    await until_shown(page, seqs[-1])
+    assert await read_log(page) == seqs
+    await equals_the_server(page, server.get)

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from playwright.async_api import expect
 
 from tests.browser import OUTAGE, OpenPage, browsing, progress, read_log, shown_seqs, until_live, until_shown
 from tests.monitor_server import StartServer
+from tests.shown import equals_the_server, work
 
 
 @pytest.fixture
@@ -65,6 +67,12 @@ async def publish_to(port: int, *events: dict[str, Any]) -> list[int]:
         return [result["seq"] for result in (await response.json())["results"]]
 
 
+async def get_from(port: int, path: str) -> Any:
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}{path}") as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
 async def test_a_killed_and_restarted_server_leaves_no_gap_and_no_repeat(
     tmp_path: Path, open_page: OpenPage
 ) -> None:
@@ -72,17 +80,17 @@ async def test_a_killed_and_restarted_server_leaves_no_gap_and_no_repeat(
     port, log = free_port(), f"sqlite:///{tmp_path / 'events.db'}"
     async with serving(port, log) as process:
         page = await open_page(f"http://127.0.0.1:{port}", forgive=OUTAGE)
-        seqs = await publish_to(port, *(progress(n) for n in range(60)))
+        seqs = await publish_to(port, *work(0, 30), *(progress(n) for n in range(60)))
         await until_shown(page, seqs[-1])
         await expect(page.locator('.card[data-session="book"]')).to_have_count(1)
         process.kill()
         await process.wait()
     await expect(page.locator("body[data-connection=waiting]")).to_have_count(1)
     await expect(page.get_by_role("button", name="Retry now")).to_be_visible()
-    await expect(page).to_have_title("Disconnected · book · Translation Monitor")
+    await expect(page).to_have_title("Disconnected · 2 active · Translation Monitor")
     await expect(page.get_by_role("alert")).to_contain_text("Not live since")
     async with serving(port, log):
-        seqs += await publish_to(port, *(progress(n) for n in range(60, 150)))
+        seqs += await publish_to(port, *work(30, 60), *(progress(n) for n in range(60, 150)))
         await until_live(page)
         seqs += await publish_to(port, *(progress(n) for n in range(150, 160)))
         await until_shown(page, seqs[-1])
@@ -90,6 +98,7 @@ async def test_a_killed_and_restarted_server_leaves_no_gap_and_no_repeat(
         await expect(page.locator('.card[data-session="book"] [data-fact=items] dd')).to_have_text(
             "159 of 1,000"
         )
+        await equals_the_server(page, partial(get_from, port))
         assert await read_log(page) == seqs
         await page.locator("#log-level").select_option("warning")
         await expect(page.locator("#log-lines [data-marker=reconnected]")).to_have_count(1)
@@ -198,4 +207,4 @@ async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_pag
     await taken[0].close()
     await until_live(page)
     await expect(banner).to_be_hidden()
-    assert await shown_seqs(page) == [result["seq"] for result in answer["results"]]
+    assert await read_log(page) == [result["seq"] for result in answer["results"]]
