@@ -86,9 +86,8 @@ export class LogNodes {
 
   /** One line is a tab stop: the one with the focus, else this row's, else the newest. */
   rove(row) {
-    const last = this.#list.lastElementChild;
-    let line = document.activeElement.closest(".log-rows > .line") ?? this.#nodes.get(row) ?? last;
-    while (line && line.row.seq === undefined) line = line === last ? line.previousElementSibling : line.nextElementSibling;
+    const from = document.activeElement.closest(".log-rows > .line") ?? this.#nodes.get(row) ?? this.#list.lastElementChild;
+    const line = eventFrom(from, "nextElementSibling") ?? eventFrom(from, "previousElementSibling");
     const stop = line?.querySelector(".seq") ?? null;
     if (stop === this.#stop) return;
     this.#stop?.setAttribute("tabindex", "-1");
@@ -121,7 +120,7 @@ export class LogNodes {
     const { scrollTop, scrollHeight, clientHeight } = this.#frame;
     const atEnd = scrollHeight - scrollTop - clientHeight < 1;
     if (line === null && atEnd && key.key === "ArrowUp") next = this.#list.lastElementChild;
-    while (next && next.row.seq === undefined) next = next[step];
+    next = eventFrom(next, step);
     if (!next) return;
     key.preventDefault();
     next.querySelector(".seq").focus();
@@ -130,4 +129,11 @@ export class LogNodes {
 
 function setAttributeOf(node, name, value) {
   if (node !== undefined) setAttribute(node, name, value);
+}
+
+/** This line or the first one on that way that is an event's, not the page's own; null where all are its own. */
+function eventFrom(line, way) {
+  let at = line;
+  while (at && at.row.seq === undefined) at = at[way];
+  return at ?? null;
 }

@@ -155,3 +155,20 @@ async def test_a_device_that_goes_offline_says_so_and_comes_back_at_once(
     await until_shown(page, seqs[-1])
     assert await read_log(page) == seqs
     await equals_the_server(page, server.get)
+
+
+async def test_a_log_of_nothing_but_the_pages_own_lines_stays_usable(
+    server: Server, open_page: OpenPage
+) -> None:
+    """Cut again and again while nothing happens: each return is a line, and the page goes on."""
+    async with cabled(server.port) as cable:
+        page = await open_page(cable.url, forgive=OUTAGE)
+        for times in (1, 2, 3):
+            cable.sever()
+            cable.mend()
+            await expect(page.locator("#log-lines [data-marker=reconnected]")).to_have_count(
+                times, timeout=15_000
+            )
+        seqs = await publish(server, progress(1))
+        await until_shown(page, seqs[-1])
+        await page.close()
