@@ -271,6 +271,31 @@ async def test_an_end_by_the_server_is_told_with_its_reason(start: StartServer, 
     await expect(line).to_have_text("timed_out: no event for 0.000138889 hours", timeout=20_000)
 
 
+async def test_all_that_is_kept_is_saved_as_the_server_has_it(
+    server: Server, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """Not the lines in sight but all that the filter shows: the server's log, each event once, in order."""
+    page = await open_page(server.url)
+    seqs: list[int] = []
+    for first in range(0, 1500, 500):
+        lines = (
+            progress(n, 1500, f"book-{n % 3}", extra={"\u202e": [n / 7, None, "\U0001f469\u200d\U0001f466"]})
+            for n in range(first, first + 500)
+        )
+        seqs += await publish(server, *lines)
+    await until_shown(page, seqs[-1])
+    await page.get_by_role("button", name="Tools").click()
+    async with page.expect_download() as downloading:
+        await page.locator("#log-ndjson").click()
+    await (await downloading.value).save_as(tmp_path / "all")
+    saved = [orjson.loads(line) for line in (tmp_path / "all").read_bytes().splitlines()]
+    log: list[Any] = []
+    while len(log) < len(seqs):
+        log += (await server.get(f"/events?limit=1000&after={log[-1]['seq'] if log else 0}"))["events"]
+    assert saved == log
+    await expect(page.locator("#log-said")).to_have_text("Saved 1,500 events.")
+
+
 async def test_the_whole_filter_is_in_the_address(server: Server, open_page: OpenPage) -> None:
     """Text, regex, level, type, session and worker: a fresh page at the same address shows the same."""
     seqs = await publish(
