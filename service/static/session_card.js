@@ -142,7 +142,7 @@ export class SessionCard {
     this.#fact("Engine", engineText(session), engineText(session));
     const workers = (session.workers ?? []).map((worker) => short(worker, 64));
     const others = workers.length > 1 ? ` +${workers.length - 1}` : "";
-    this.#fact("Worker", workers.length ? `${workers[workers.length - 1]}${others}` : UNKNOWN, workers.join(", "));
+    this.#fact("Worker", workers.length ? `${workers[workers.length - 1]}${others}` : "none named", workers.join(", "));
     const failed = session.failed_items > 0 ? ` · ${exact(session.failed_items)} failed` : "";
     this.#fact("Errors", `${exact(session.errors)}${failed}`, failed ? `${counted(session.failed_items, "item")} failed` : null);
     this.#facts.get("Errors").value.classList.toggle("wrong", session.errors > 0 || failed !== "");
