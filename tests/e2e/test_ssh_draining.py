@@ -61,8 +61,10 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
     one, other = start_sshd(), start_sshd()
     config = fleet_config(tmp_path, 0.3, 1, one=one, other=other)
     async with fleet.probing_monitor(tmp_path, config) as monitor:
-        command = await start(*translate(tmp_path, config, monitor, "book"))
-        await until_asked(one, 3)
+        # So long that there is work left when a busy machine has started the command that drains.
+        text = f"{TEXT}\n{TEXT}\n{TEXT}"
+        command = await start(*translate(tmp_path, config, monitor, "book", text))
+        await until_asked(one, 1)
         drained = await run("workers", "drain", "one", "--reason", "new disk", "--monitor", monitor.url)
         assert drained.code == 0, drained.err
 
@@ -77,7 +79,7 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
         await until(is_heard, "the translation knows that the worker is drained")
         given = len(asked(one))
         others = len(asked(other))
-        await until_asked(other, others + 8)
+        await until_asked(other, others + 4)
         assert len(asked(one)) == given, "a drained worker was given new work"
         assert not one.account.processes(f"words-{one.port}"), "what it had in hand has ended"
         assert (await monitor.get("/workers/one"))["reason"] == "drained: new disk"
@@ -85,7 +87,7 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
         undrained = await run("workers", "undrain", "one", "--monitor", monitor.url)
         assert undrained.code == 0, undrained.err
         await until_asked(one, given + 1)
-        code, err = await fleet.ended(command.process, 60)
+        code, err = await fleet.ended(command.process, 90)
         assert code == 0, err
         assert "worker one is draining: drained: new disk" in err
         assert "worker one takes work again" in err
@@ -93,11 +95,11 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
         by = fleet.done_by(told)
         session = await monitor.get("/sessions/book")
     assert (session["status"], session["errors"]) == ("completed", 0)
-    assert (tmp_path / "book.out.md").read_text() == TEXT.upper()
-    assert sorted(by) == list(range(1, len(LINES) + 1))
+    assert (tmp_path / "book.out.md").read_text() == text.upper()
+    assert sorted(by) == list(range(1, 3 * len(LINES) + 1))
     usages = [u for event in told for u in event.get("usage", [])]
     assert {u["result"] for u in usages} == {"success"}, "what it had in hand came to its end"
-    assert len(usages) == len(LINES)
+    assert len(usages) == 3 * len(LINES)
     assert len(asked(one)) == sum(worker == "one" for worker in by.values())
 
 
