@@ -8,7 +8,7 @@ from typing import Final
 
 from exporters.prometheus_cells import Capped, Counter
 from exporters.snapshot import Snapshot
-from translation_events.fold import eta_s
+from translation_events.items import eta_s
 from translation_events.session import Attempt, Kind, Session, Status
 
 MAX_SESSIONS: Final = 200  # four series each, and Prometheus keeps every one it has ever seen for weeks

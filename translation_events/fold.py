@@ -6,11 +6,10 @@ Source: docs/protocol.md, "Life of a session".
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from translation_events.decode import session_end_of
+from translation_events.ending import CANCELLED, ERRORS, MAY_END, terminal_status
 from translation_events.event import (
-    SAFE_INTEGER,
     ErrorType,
     Event,
     EventData,
@@ -18,13 +17,13 @@ from translation_events.event import (
     StoredEvent,
     WorkerInfo,
 )
+from translation_events.items import fold_progress
 from translation_events.session import (
     Attempt,
     Change,
     Checkpoint,
     Ended,
     ErrorCounted,
-    ItemsDone,
     Kind,
     Milestone,
     OpenStep,
@@ -36,29 +35,21 @@ from translation_events.session import (
 from translation_events.trace_ids import attempt_span, parse_traceparent
 
 MAX_SKEW_S: Final = 24 * 3600.0  # a producer's clock further off than a day is not believed
-NEWEST_ITEMS: Final = 50  # the sample an ETA is read from
 CHECKPOINT_PERCENT: Final = 10.0
 CHECKPOINT_S: Final = 600.0
 MAX_MILESTONES: Final = 100
 MAX_LINKS: Final = 32
 MAX_WORKERS: Final = 32
 MAX_OPEN_STEPS: Final = 64
-ROUNDING: Final = 1e-6  # of an item: what a percentage loses on its way through a float
-MAX_ITEM_DIGITS: Final = 15  # exact in a double
 # Reaching an enum's member through its class costs more than comparing with it.
 _TRANSLATION: Final = Kind.TRANSLATION
 _CONVERSION: Final = Kind.CONVERSION
 _STEP_COMPLETED: Final = EventType.STEP_COMPLETED.value
-_CANCELLED: Final = EventType.TRANSLATION_CANCELLED.value
-_SESSION_ENDED: Final = EventType.SESSION_ENDED.value
-_ENDS: Final = {"translation_completed": Kind.TRANSLATION, "conversion_completed": Kind.CONVERSION}
 _KIND_OF: Final = {
     e.value: Kind.TRANSLATION if e.value.startswith("translation_") else Kind.CONVERSION
     for e in EventType
     if e.value.startswith(("translation_", "conversion_"))
 }
-_ERRORS: Final = {"translation_error": Kind.TRANSLATION, "conversion_error": Kind.CONVERSION}
-_MAY_END: Final = frozenset({*_ENDS, *_ERRORS, _CANCELLED, _SESSION_ENDED})
 
 
 def event_time(stored: StoredEvent) -> float:
@@ -82,7 +73,7 @@ def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Se
         session = Session(event.session_id, log_id, stored.seq, _begin(stored, 1, log_id))
     elif session.attempt.ended_received is not None:
         session.attempt = _begin(stored, session.attempt.number + 1, log_id)
-    elif session.attempt.kind is _CONVERSION and kind is _TRANSLATION and event_type != _CANCELLED:
+    elif session.attempt.kind is _CONVERSION and kind is _TRANSLATION and event_type != CANCELLED:
         _supersede(session.attempt, stored, changes)
         session.attempt = _begin(stored, session.attempt.number + 1, log_id)
     session.folded_seq = stored.seq
@@ -95,29 +86,18 @@ def apply(session: Session | None, stored: StoredEvent, log_id: str) -> tuple[Se
     _fold_state(attempt, stored, at, kind, changes)
     if event_type == _STEP_COMPLETED:
         _complete_step(attempt, stored, changes)
-    elif event_type in _ERRORS:
+    elif event_type in ERRORS:
         attempt.errors += 1
         attempt.last_error = event.error or event.message
         attempt.last_error_type = ErrorType.of(event.error_type).value
         changes.append(ErrorCounted(event.step or attempt.step, attempt.last_error_type))
         _milestone(attempt, stored, "error", error_type=attempt.last_error_type)
-    status = _terminal_status(attempt, stored) if event_type in _MAY_END else None
+    status = terminal_status(attempt, stored) if event_type in MAY_END else None
     if status is not None:
         _end(attempt, stored, status, changes)
     else:
         _checkpoint(attempt, stored, at, changes)
     return session, changes
-
-
-def eta_s(attempt: Attempt) -> tuple[float, float] | None:
-    """Seconds left as (low, high): remaining × p25 and p75 of the newest items' seconds; None before 5."""
-    times, total, done = attempt.item_seconds, attempt.total_items, attempt.items_done
-    if attempt.ended or total is None or done is None or len(times) < 5:
-        return None
-    ranked = sorted(times)
-    remaining = max(0, total - done)
-    last = len(ranked) - 1
-    return remaining * ranked[round(last * 0.25)], remaining * ranked[round(last * 0.75)]
 
 
 def _begin(stored: StoredEvent, number: int, log_id: str) -> Attempt:
@@ -172,82 +152,7 @@ def _fold_state(
         _fold_traceparent(attempt, event.traceparent)
     # In a translation, conversion events are steps: their progress is not the session's.
     if kind is None or kind is attempt.kind:
-        _fold_progress(attempt, stored, changes)
-
-
-def _fold_progress(attempt: Attempt, stored: StoredEvent, changes: list[Change]) -> None:
-    event = stored.event
-    if event.total_items is not None:
-        attempt.total_items = event.total_items
-    if event.current_item is not None:
-        attempt.current_item = event.current_item
-    if event.failed_items is not None:
-        attempt.failed_items = event.failed_items
-    if event.type in _ERRORS:
-        return  # an item that failed is not an item done
-    if event.progress is not None:
-        attempt.progress = event.progress
-    elif _completes(attempt, event):
-        attempt.progress = 100.0
-    data = event.data
-    if data is not None and data.items_resumed is not None:
-        resumed = _count(data.items_resumed) or 0
-        if resumed > attempt.items_resumed:
-            attempt.items_resumed = resumed
-            # A killed run's session is still the same attempt: the hours in between are no item's.
-            attempt.last_item_received = stored.received_at
-    done = _items_done(attempt, event)
-    if done is None:
-        return
-    before = attempt.items_done or 0
-    new = done - max(before, attempt.items_resumed)
-    attempt.items_done = max(before, done)
-    if new <= 0:
-        return
-    # Its own constructor, written in Python, would take three times as long.
-    changes.append(tuple.__new__(ItemsDone, (attempt.kind or _TRANSLATION, new)))
-    if stored.seq == attempt.first_seq:
-        return  # what its first event says is done took a time nobody has seen: no sample for the ETA
-    received_at, times = stored.received_at, attempt.item_seconds
-    each = max(0.0, received_at - attempt.last_item_received) / new
-    times += [each] * min(new, NEWEST_ITEMS)
-    if len(times) > NEWEST_ITEMS:
-        del times[:-NEWEST_ITEMS]
-    attempt.last_item_received = received_at
-
-
-def _items_done(attempt: Attempt, event: Event) -> int | None:
-    total, item = attempt.total_items, event.current_item
-    done = None if event.data is None or event.data.items_done is None else _count(event.data.items_done)
-    if done is None and isinstance(item, int):
-        done = _count(item)
-    if done is None and isinstance(item, str) and (digits := item[len(item.rstrip("0123456789")) :]):
-        done = int(digits[-MAX_ITEM_DIGITS:])
-    if done is None and total is not None and attempt.progress is not None:
-        completes = _completes(attempt, event)
-        if event.progress is None and not completes:
-            return None
-        # 7 of 11 is 63.63636363636363 %, of which 11 % must give 7 again, not 6.
-        done = int(attempt.progress * total / 100 + ROUNDING)
-        if completes:
-            done = max(0, done - (attempt.failed_items or 0))
-    if done is None:
-        return None
-    return done if total is None else min(done, total)
-
-
-def _completes(attempt: Attempt, event: Event) -> bool:
-    """Whether the event reports what the attempt is there for as complete."""
-    completed = _ENDS.get(event.type)
-    return completed is not None and completed is attempt.kind
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # to a JavaScript client 5 and 5.0 are the same number, and both folds must agree
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= SAFE_INTEGER:
-        return value
-    return None
+        fold_progress(attempt, stored, changes)
 
 
 def _fold_worker(attempt: Attempt, worker: WorkerInfo) -> None:
@@ -337,25 +242,6 @@ def _milestone(attempt: Attempt, stored: StoredEvent, name: str, *, error_type: 
                 event_time(stored), name, stored.seq, stored.event.step, stored.event.progress, error_type
             )
         )
-
-
-def _terminal_status(attempt: Attempt, stored: StoredEvent) -> Status | None:
-    event = stored.event
-    if event.type == _SESSION_ENDED:
-        end = session_end_of(stored.body)
-        attempt.reason = end.reason
-        return Status(end.status)
-    if event.type == _CANCELLED:
-        return Status.CANCELLED
-    if _completes(attempt, event):
-        # A count on an earlier event is not the last word: only the one on this event can outweigh errors.
-        failures = event.failed_items
-        if failures is None:
-            failures = attempt.errors or attempt.failed_items
-        return Status.COMPLETED_WITH_FAILURES if failures else Status.COMPLETED
-    if event.fatal and _ERRORS.get(event.type) is attempt.kind and event.type in _ERRORS:
-        return Status.LOST if event.error_type == ErrorType.WORKER_LOST else Status.FAILED
-    return None
 
 
 def _end(attempt: Attempt, stored: StoredEvent, status: Status, changes: list[Change]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from translation_events import fold
 from translation_events.event import EventType, StoredEvent
+from translation_events.items import eta_s
 from translation_events.session import Applied, Session, Status
 
 SAVED_AS: Final = "session"
@@ -150,7 +151,7 @@ class SessionProjection:
     def view(self, session: Session, now: float) -> dict[str, Any]:
         """A session as `/sessions` shows it. Source: docs/protocol.md, "Shapes"."""
         attempt = session.attempt
-        eta = fold.eta_s(attempt)
+        eta = eta_s(attempt)
         duration = attempt.duration_s
         return {
             "session_id": session.session_id,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from translation_events.decode import decode_event, read_stored, stored_body
 from translation_events.event import EventType, StoredEvent
-from translation_events.fold import MAX_MILESTONES, apply, eta_s, event_time
+from translation_events.fold import MAX_MILESTONES, apply, event_time
+from translation_events.items import eta_s
 from translation_events.session import (
     Change,
     Checkpoint,
