@@ -5,7 +5,6 @@ Source: docs/architecture.md, "The event log".
 
 from __future__ import annotations
 
-import copy
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,10 +16,10 @@ import structlog
 
 from service.eventlog.session_row import SessionRow
 from service.eventlog.sqlite_group import Group, plan_group
+from service.eventlog.sqlite_row_book import RowBook
 from service.eventlog.sqlite_rows import RowInsert
 from service.eventlog.sqlite_trim import prune_ids, remove_session, trim_session
 from service.eventlog.store import (
-    CROWDED_IDS,
     NO_LIMIT,
     Forgotten,
     Target,
@@ -33,7 +32,6 @@ from translation_events.errors import LogUnavailable
 from translation_events.event import Event
 from translation_events.log import Saved
 
-MAX_ROWS: Final = 20_000  # sessions known by heart; the others are looked up
 PROBE_BYTES: Final = 64 * 1024  # as much as one event may have: where it fits, events do
 
 _IDS: Final = RowInsert("INSERT OR IGNORE INTO ids", 3)
@@ -66,21 +64,22 @@ class SqliteWriter:
         self._db = connection
         self._path = path
         self._node = node
-        self._rows: dict[str, SessionRow] = {}
-        self._due: dict[str, int] = {}
-        self._crowded: set[str] = set()
-        (self.sessions, self.events, self._next_key) = self._one(
-            "SELECT count(*), coalesce(sum(kept), 0), coalesce(max(key), 0) + 1 FROM sessions"
-        )
+        self._rows = RowBook(connection)
+        (self.events,) = self._one("SELECT coalesce(sum(kept), 0) FROM sessions")
         self.first_seq = self._first()
         newest = self._db.execute("SELECT seq, body FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self.last_seq = max(newest[0] if newest else 0, self._meta("last_seq"))
         self.last_received = read_stored(newest[1]).received_at if newest else 0.0
 
     @property
+    def sessions(self) -> int:
+        """How many sessions the log holds."""
+        return self._rows.count
+
+    @property
     def needs_care(self) -> bool:
         """True where a session is due for trimming or remembers too many ids."""
-        return bool(self._due or self._crowded)
+        return bool(self._rows.due or self._rows.crowded)
 
     def totals(self, most: int) -> Mapping[str, int]:
         """How many events each of the `most` youngest sessions has ever had, the youngest last."""
@@ -96,7 +95,7 @@ class SqliteWriter:
                 # Some id was there before: look which, number anew. Rare, so the usual group pays nothing.
                 group = self._plan(events, received, ceiling, self._known(events))
                 self._store(group)
-        self._remember(group.rows)
+        self._rows.remember(group.rows, self.events_per_session)
         if group.stored:
             self.last_seq = group.stored[-1].seq
             self.last_received = group.stored[-1].received_at
@@ -106,23 +105,23 @@ class SqliteWriter:
 
     def due(self, most: int) -> Sequence[str]:
         """At most `most` sessions that hold over 1.5 times their limit, the fullest first."""
-        return sorted(self._due, key=self._due.__getitem__, reverse=True)[:most]
+        return sorted(self._rows.due, key=self._rows.due.__getitem__, reverse=True)[:most]
 
     def care(self, targets: Sequence[Target], name: str) -> int:
         """Trim and prune in one transaction; returns events removed. Raises: LogUnavailable."""
-        removed, crowded = 0, list(self._crowded)
+        removed, crowded = 0, list(self._rows.crowded)
         rows: dict[str, SessionRow] = {}
         with self._unavailable(), self._transaction():
             for target in targets:
-                row = rows.setdefault(target.session_id, self._row(target.session_id))
+                row = rows.setdefault(target.session_id, self._rows.get(target.session_id))
                 limit = self.events_per_session
                 removed += trim_session(self._db, row, target, name=name, limit=limit)
             for session_id in crowded:
-                row = rows.setdefault(session_id, self._row(session_id))
+                row = rows.setdefault(session_id, self._rows.get(session_id))
                 prune_ids(self._db, row)
             if removed or crowded:  # else nothing is written and nothing waits for the disk
                 self._put(rows)
-        self._remember(rows)
+        self._rows.remember(rows, self.events_per_session)
         self.events -= removed
         if removed:
             with self._unavailable():
@@ -136,7 +135,7 @@ class SqliteWriter:
             found = self._db.execute(
                 "SELECT session_id, kept FROM sessions WHERE kept > ?", (due_above(events_per_session),)
             )
-            self._due = dict(found.fetchall())
+            self._rows.due = dict(found.fetchall())
 
     def save(self, entries: Sequence[Saved]) -> None:
         """Store blobs in one transaction, none over one of a higher seq. Raises: LogUnavailable."""
@@ -149,7 +148,7 @@ class SqliteWriter:
         with self._unavailable(), self._transaction():
             for session_id in session_ids:
                 self._db.execute("DELETE FROM saved WHERE name = ? AND key = ?", (name, session_id))
-                row = self._look_up(session_id)
+                row = self._rows.look_up(session_id)
                 if row is None:
                     continue
                 removed, newest = remove_session(self._db, row)
@@ -159,11 +158,8 @@ class SqliteWriter:
             forgotten = max(through, self._meta("forgotten_through"))
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten_through', ?)", (forgotten,))
         for session_id in gone:
-            self._rows.pop(session_id, None)
-            self._due.pop(session_id, None)
-            self._crowded.discard(session_id)
+            self._rows.forget(session_id)
         self.events -= events
-        self.sessions -= len(gone)
         with self._unavailable():
             self.first_seq = self._first()
         return Forgotten(events, through)
@@ -196,9 +192,9 @@ class SqliteWriter:
             received,
             node=self._node,
             last_seq=self.last_seq,
-            next_key=self._next_key,
+            next_key=self._rows.next_key,
             ceiling=ceiling,
-            look_up=self._look_up,
+            look_up=self._rows.look_up,
             known=known,
         )
 
@@ -216,7 +212,7 @@ class SqliteWriter:
         names: dict[int, str] = {}
         wanted: list[Any] = []
         for event in events:
-            if event.id is not None and (row := self._look_up(event.session_id)) is not None:
+            if event.id is not None and (row := self._rows.look_up(event.session_id)) is not None:
                 names[row.key] = event.session_id
                 wanted += (row.key, event.id)
         if not wanted:
@@ -233,42 +229,6 @@ class SqliteWriter:
         for session_id, row in rows.items():
             values += (row.key, session_id, row.total, row.kept, row.ids, row.first_seq, row.trimmed_through)
         _SESSIONS.run(self._db, values)
-
-    def _look_up(self, session_id: str) -> SessionRow | None:
-        """A copy of what is known of the session, to be changed and remembered once it is durable."""
-        row = self._rows.get(session_id)
-        if row is not None:
-            return copy.copy(row)
-        found = self._db.execute(
-            "SELECT key, total, kept, ids, first_seq, trimmed_through FROM sessions WHERE session_id = ?",
-            (session_id,),
-        ).fetchone()
-        return SessionRow(*found) if found else None
-
-    def _row(self, session_id: str) -> SessionRow:
-        row = self._look_up(session_id)
-        if row is None:
-            raise KeyError(session_id)
-        return row
-
-    def _remember(self, rows: Mapping[str, SessionRow]) -> None:
-        threshold = due_above(self.events_per_session)
-        for session_id, row in rows.items():
-            if row.key >= self._next_key:
-                self._next_key = row.key + 1
-                self.sessions += 1
-            self._rows.pop(session_id, None)  # to the young end
-            self._rows[session_id] = row
-            if row.kept > threshold:
-                self._due[session_id] = row.kept
-            else:
-                self._due.pop(session_id, None)
-            if row.ids > CROWDED_IDS:
-                self._crowded.add(session_id)
-            else:
-                self._crowded.discard(session_id)
-        while len(self._rows) > MAX_ROWS:
-            del self._rows[next(iter(self._rows))]
 
     def _first(self) -> int:
         found = self._db.execute("SELECT seq FROM events ORDER BY seq LIMIT 1").fetchone()
