@@ -57,7 +57,8 @@ class Cable:
         me = asyncio.current_task()
         assert me is not None
         self.carrying.add(me)
-        with contextlib.suppress(asyncio.CancelledError):
+        # A server that is gone refuses: then the browser's side is closed as well.
+        with contextlib.suppress(asyncio.CancelledError, OSError):
             await self._join(reader, writer)
         writer.transport.abort()
         self.carrying.discard(me)
@@ -79,7 +80,7 @@ class Cable:
     async def _pump(
         self, whole: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while True:
                 await whole.wait()
                 data = await reader.read(CHUNK_BYTES)

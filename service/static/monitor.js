@@ -151,9 +151,9 @@ const stream = new Stream({
       log.mark("reset", "The server has another event log now. What was shown before is cleared; this begins anew.");
       readAll();
     },
-    opened() {
+    opened(since) {
       log.opened();
-      if (connectedBefore) log.mark("reconnected", `Connected again at ${clockTime(serverNow())}; the log goes on without a gap unless one is marked.`);
+      if (connectedBefore) log.mark("reconnected", `Connected again at ${clockTime(serverNow())}, not live since ${clockTime(byServer(since))}; the log goes on without a gap unless one is marked.`);
       connectedBefore = true;
       readAll();
     },

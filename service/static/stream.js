@@ -2,7 +2,7 @@
 //
 // An open socket proves nothing (a laptop that slept, a cut cable), and pings are invisible to scripts, so the
 // newest seq is read over HTTP now and then: what the log has and the socket does not bring is a dead socket.
-// How long each of it takes is promised in docs/page.md.
+// docs/page.md promises how soon.
 import { Backoff } from "./backoff.js";
 import { Position } from "./position.js";
 import { Sleep } from "./sleep.js";
@@ -25,8 +25,8 @@ const CLOSED_BECAUSE = {
 };
 
 /**
- * handlers: event(event, size), gap(frame), reset(frame), opened(), slept({from, to}), state(state), each called
- * in stream order. probe(): async, returns {logId, newest, viewers, viewersLimit, viewersFree, unavailableSince} or
+ * handlers: event(event, size), gap(frame), reset(frame), opened(since), slept({from, to}), state(state), each
+ * called in stream order. probe(): async, returns {logId, newest, viewers, viewersLimit, viewersFree, unavailableSince} or
  * throws with a message for people.
  *
  * A state is {name, behind, reason, full, since, retryAt, logUnavailableSince}; `name` is one of
@@ -113,8 +113,9 @@ export class Stream {
       this.#caughtUp = this.#unproven = false;
       this.#failedProbes = 0;
       this.#overdue = null;
+      const since = this.#liveUntil;
       this.#progress();
-      this.#handlers.opened();
+      this.#handlers.opened(since);
     };
     socket.onmessage = (message) => this.#take(message.data);
     socket.onclose = (closed) => {
@@ -132,7 +133,7 @@ export class Stream {
     try {
       const { viewers, viewersLimit, viewersFree } = await this.#probe();
       full = viewersFree === 0;
-      if (full) reason = `all ${viewersLimit} places for viewers are taken (${viewers} connected)`;
+      if (full) reason = `no place for a viewer is free (${viewers} of ${viewersLimit} taken)`;
     } catch (error) {
       reason = error.message;
     }
@@ -214,8 +215,7 @@ export class Stream {
     const slept = this.#sleep.look();
     if (slept === null) return;
     this.#liveUntil ??= slept.from;
-    this.#unproven = true;
-    this.#caughtUp = false;
+    [this.#unproven, this.#caughtUp] = [true, false];
     this.#handlers.slept(slept);
     this.#progress();
     this.retry();
@@ -253,10 +253,8 @@ export class Stream {
     }
     this.#unproven = false;
     const quiet = performance.now() - this.#lastFrameAt > QUIET_MS;
-    if (quiet && this.#position.seen < this.#connectTarget) {
-      // A fresh socket that stays quiet has nothing for us up to there: retention may have removed the newest.
-      this.#position.nothingUpTo(this.#connectTarget);
-    }
+    // A fresh socket that stays quiet has nothing for us up to there: retention may have removed the newest.
+    if (quiet && this.#position.seen < this.#connectTarget) this.#position.nothingUpTo(this.#connectTarget);
     if (this.#overdue !== null && this.#position.seen < this.#overdue) {
       this.#wait("the live connection brought nothing although there are new events", { since: this.#heardAt });
       return;

@@ -101,7 +101,9 @@ async def test_a_killed_and_restarted_server_leaves_no_gap_and_no_repeat(
         await equals_the_server(page, partial(get_from, port))
         assert await read_log(page) == seqs
         await page.locator("#log-level").select_option("warning")
-        await expect(page.locator("#log-lines [data-marker=reconnected]")).to_have_count(1)
+        mark = page.locator("#log-lines [data-marker=reconnected]")
+        await expect(mark).to_have_count(1)
+        await expect(mark).to_contain_text(", not live since ")
         await page.close()
 
 
@@ -199,7 +201,7 @@ async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_pag
     page = await open_page(server.url, forgive=OUTAGE, live=False)
     status, banner = await server.get("/status"), page.get_by_role("alert")
     assert (status["viewers"], status["viewers_limit"], status["viewers_free"]) == (3, 3, 0)
-    await expect(banner).to_contain_text("all 3 places for viewers are taken (3 connected)", timeout=15_000)
+    await expect(banner).to_contain_text("no place for a viewer is free (3 of 3 taken)", timeout=15_000)
     await expect(banner).to_contain_text("Close a monitor page that nobody needs")
     await expect(page).to_have_title("Disconnected · Translation Monitor")
     _, answer = await server.post([progress(n) for n in range(40)])
