@@ -17,11 +17,13 @@ import { Sessions } from "./sessions.js";
 import { shortcuts } from "./shortcuts.js";
 import { Stream } from "./stream.js";
 import { Tab } from "./tab.js";
+import { short } from "./text.js";
 import { Theme } from "./theme.js";
 import { Throughput } from "./throughput.js";
 import { clockTime, counted, exact } from "./units.js";
 import { Workers } from "./workers.js";
 
+const SESSION_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const READ_EVERY_MS = 1000;
 const WORKERS_EVERY_MS = 3000;
 const ALERTS_EVERY_MS = 15000;
@@ -95,6 +97,7 @@ function readAll() {
 
 /** What the watch of the stream compares itself with: the newest seq there is for this page. */
 async function probe() {
+  if (only !== null && !SESSION_ID.test(only)) throw new ReadError(400, `“${short(only, 64)}” is not the id of a session: 1 to 128 letters, digits and . _ : -`);
   const [status, session] = await Promise.all([read("/status"), only === null ? null : newestOf(only)]);
   const { event_log: eventLog } = status.body;
   release.seen(status.body.version);
@@ -131,6 +134,9 @@ const stream = new Stream({
       if (event.type !== "worker_status") readSessions.nudge();
       readRoom?.nudge();
       if (!event.type.endsWith("_progress")) readHistory.nudge();
+    },
+    failed({ seq }) {
+      log.mark("gap", `Event ${seq === undefined ? "" : `${exact(seq)} `}could not be shown by this page, or not whole: a fault of ours. The server has it.`);
     },
     gap({ missed, after, next }) {
       const what = typeof missed === "number" ? counted(missed, "event") : "Some events";

@@ -25,8 +25,8 @@ const CLOSED_BECAUSE = {
 };
 
 /**
- * handlers: event(event, size), gap(frame), reset(frame), opened(since), slept({from, to}), state(state), each
- * called in stream order. probe(): async, returns {logId, newest, viewers, viewersLimit, viewersFree, unavailableSince} or
+ * handlers: event(event, size), failed(event), gap(frame), reset(frame), opened(since), slept({from, to}),
+ * state(state), each called in stream order; `failed` where `event` has thrown. probe(): async, returns {logId, newest, viewers, viewersLimit, viewersFree, unavailableSince} or
  * throws with a message for people.
  *
  * A state is {name, behind, reason, full, since, retryAt, logUnavailableSince}; `name` is one of
@@ -169,6 +169,7 @@ export class Stream {
         this.#takeOne(frame, data.length / frames.length);
       } catch (error) {
         reportError(error); // one event that cannot be shown must not take along those behind it
+        this.#handlers.failed(frame);
       }
     }
     this.#progress();
@@ -225,8 +226,7 @@ export class Stream {
     if (this.#probing || this.#socket?.readyState !== WebSocket.OPEN) return;
     const attempt = this.#attempt;
     this.#probing = true;
-    let probe = null;
-    let reason = null;
+    let [probe, reason] = [null, null];
     try {
       probe = await this.#probe();
     } catch (error) {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.browser import OpenPage, browsing, read_log, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, browsing, read_log, until_live, until_shown
 from tests.monitor_server import Server, event, receive
 
 HOSTILE = {
@@ -211,3 +211,13 @@ async def test_injected_script_and_style_do_nothing(server: Server, open_page: O
     assert any(directive.startswith("script-src") for directive in told)
     assert any(directive.startswith("style-src") for directive in told)
     assert await page.evaluate("window.injected") is None
+
+
+async def test_an_address_that_names_no_session_says_what_an_id_is(
+    server: Server, open_page: OpenPage
+) -> None:
+    """`?session=` with anything else: told as such, as text, and no fault of a server or a proxy."""
+    page = await open_page(server.url, "/monitor?session=<img src=x>", forgive=OUTAGE, live=False)
+    banner = page.get_by_role("alert")
+    await expect(banner).to_contain_text("“<img src=x>” is not the id of a session", timeout=10_000)
+    await holds_only_text(page)

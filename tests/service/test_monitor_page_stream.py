@@ -27,6 +27,7 @@ FOLLOW = """async ([session, newest, unreadable]) => {
             if (event.current_item === unreadable) throw new Error(`cannot show ${unreadable}`);
             window.got.push(event.seq);
         },
+        failed(event) { window.failed = event.seq; },
         gap: nothing, reset: nothing, opened: nothing, slept: nothing,
         state(state) { window.state = state.name; },
     } }).start();
@@ -67,11 +68,12 @@ async def test_a_stream_that_was_live_without_an_event_misses_none_of_an_outage(
 async def test_an_event_that_cannot_be_shown_takes_no_other_along(
     server: Server, open_page: OpenPage
 ) -> None:
-    """A fault in showing one event is reported, and those behind it in the same message are shown."""
+    """A fault in showing one event is reported and told; those behind it in the same message are shown."""
     page = await open_page(server.url)
     await page.evaluate(FOLLOW, ["book", 0, "line_7"])
     await page.wait_for_function("() => window.state === 'live'")
     seqs = await publish(server, *(progress(n) for n in range(20)))
     await page.wait_for_function("last => window.got.at(-1) === last", arg=seqs[-1])
     assert await page.evaluate("window.got") == [*seqs[:7], *seqs[8:]]
+    assert await page.evaluate("window.failed") == seqs[7]
     assert await page.evaluate("window.faults") == ["Uncaught Error: cannot show line_7"]
