@@ -24,6 +24,10 @@ class WorkerNames:
         self._addresses: dict[tuple[str, int], str] = {}
         self._learned: dict[str, tuple[str | None, tuple[str, int] | None]] = {}
 
+    def __len__(self) -> int:
+        """How many workers something has been learned of."""
+        return len(self._learned)
+
     def configure(self, worker_id: str, name: str | None, host: str, port: int) -> None:
         """A worker of the configuration."""
         self._configured_names[worker_id] = worker_id

@@ -253,7 +253,7 @@ class WorkerProjection:
         if slots:
             self._slots[worker.id] = slots
             worker.active = sum(slots.values())
-        del self._workers[alone.id]
+        self._names.forget(self._workers.pop(alone.id).id)
 
     def _free_slots(self, session_id: str) -> None:
         """A session that has ended holds no slot, whatever it said last."""

@@ -243,3 +243,26 @@ async def test_the_tab_counts_what_failed_while_nobody_looked(server: Server, op
     await page.evaluate(LOOK, False)
     await expect(page).to_have_title("c · Translation Monitor")
     assert "</text>" not in await page.evaluate(ICON)
+
+
+async def test_what_stands_still_comes_first(start: StartServer, open_page: OpenPage) -> None:
+    """A stalled session stands before those that run and says for how long it has been silent."""
+    server = await start(event_log={"stalled_after_s": 3.0})
+    await server.post(progress(1, 9, "quiet"))
+    await server.post(progress(1, 900, "busy"))
+    page = await open_page(server.url)
+    first = page.locator("#session-cards .card").first
+    await expect(first).to_have_attribute("data-session", "busy")
+
+    async def go_on() -> None:
+        for number in range(2, 900):
+            await server.post(progress(number, 900, "busy"))
+            await asyncio.sleep(0.5)
+
+    async with asyncio.TaskGroup() as tasks:
+        busy = tasks.create_task(go_on(), name="busy")
+        await expect(first).to_have_attribute("data-session", "quiet", timeout=20_000)
+        await expect(first.locator(".badge")).to_have_text("Stalled")
+        await expect(first.locator("[data-fact=left]")).to_contain_text("Silent for")
+        await expect(page.locator(".card").nth(1).locator(".badge")).to_have_text("Running")
+        busy.cancel()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.config_distributed import WorkerConfig
+from service.projections.worker_names import WorkerNames
 from tests.monitor_server import Server, StartServer, config_with, event, running
 
 
@@ -82,3 +83,15 @@ async def test_what_was_taken_over_stays_so_through_a_restart(start: StartServer
     await server.post(told)
     (worker,) = (await server.get("/workers"))["workers"]
     assert (worker["id"], worker["state"]) == ("10.0.0.7:2200", "up")
+
+
+def test_names_taken_one_after_the_other_are_not_kept() -> None:
+    """A producer that calls one machine by ten thousand names leaves one in the memory."""
+    names = WorkerNames()
+    for number in range(10_000):
+        names.learn(f"w{number}", f"w{number}", None, None)
+        assert names.learn("10.0.0.7:22", f"w{number}", "10.0.0.7", 22)
+        names.forget(f"w{number}")
+    assert names.of_status("w9999") == "10.0.0.7:22"
+    assert names.of_status("w9998") == "w9998"
+    assert len(names) == 1
