@@ -220,7 +220,12 @@ def _spans(environ: Mapping[str, str]) -> Iterator[None]:
         provider.shutdown()
         exported = outcomes.pop("exported", 0)
         if outcomes:
-            log.warning("spans of this run are lost", exported=exported, **outcomes)
+            # The exporter has not told why where the end of the run was its first try.
+            log.warning(
+                "spans of this run are lost: does the collector run, and is its address right?",
+                exported=exported,
+                **outcomes,
+            )
 
 
 def _cancel_on_sigterm() -> None:

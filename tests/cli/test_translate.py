@@ -274,6 +274,24 @@ def test_an_engine_that_fails_fails_the_session_and_shows_no_secret(
     assert not (tmp_path / "out.md").exists()
 
 
+def test_it_says_at_its_end_how_many_spans_are_lost(environ: dict[str, str], tmp_path: Path) -> None:
+    """A dead collector fails no translation; that its spans are gone is said once, with their number."""
+    (tmp_path / "in.txt").write_text("The keeper dog reads.\n")
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        collector = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        done = translate(
+            {**environ, **collector}, tmp_path / "in.txt", "-o", tmp_path / "out.txt",
+            "--from", "en", "--to", "es", "--engine", "glossary",
+        )  # fmt: skip
+    assert done.returncode == 0
+    (lost,) = (line for line in done.stderr.splitlines() if "spans of this run are lost" in line)
+    assert "export_failed=1 exported=0" in lost
+
+
 async def test_its_spans_join_the_session_where_a_collector_is_configured(
     environ: dict[str, str], monitor: str, tmp_path: Path, llama_url: str
 ) -> None:
