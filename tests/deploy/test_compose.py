@@ -24,7 +24,7 @@ WITHOUT_SHELL = {"otel-collector", "tempo"}
 BUILT = {"service", "worker-1", "worker-2", "worker-keys"}
 ENDS = {"worker-keys"}
 # What somebody's shell might set; each test says itself what is set.
-READ = ("COMPOSE_PROFILES", "GRAFANA_ADMIN_PASSWORD", "LOG_LEVEL", "MONITOR_REVISION")
+READ = ("COMPOSE_PROFILES", "GRAFANA_ADMIN_PASSWORD", "LOG_LEVEL", "MONITOR_NOTIFY", "MONITOR_REVISION")
 PINNED_TAG = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+\Z")
 PINNED_BASE = re.compile(r"^ARG \w+_IMAGE=[\w.:-]+@sha256:[0-9a-f]{64}$", re.MULTILINE)
 
@@ -76,6 +76,8 @@ def test_only_loopback_is_published(services: dict[str, Any]) -> None:
     ports = {name: port for name, service in services.items() for port in service.get("ports", [])}
     assert set(ports) == {"service", "prometheus", "alertmanager", "grafana"}
     assert {port["host_ip"] for port in ports.values()} == {"127.0.0.1"}
+    # It listens on every address of its container, which only that allows.
+    assert services["service"]["environment"]["MONITOR_INSECURE"] == "true"
     assert all(service.get("network_mode") in (None, "none") for service in services.values())
 
 
@@ -183,8 +185,14 @@ def test_no_secret_and_no_default_password_is_in_the_file() -> None:
     text = COMPOSE.read_text()
     for name, default in re.findall(r"\$\{(\w*(?:PASSWORD|TOKEN|SECRET)\w*)([^}]*)\}", text):
         assert default in (":-", ":+false", ":+true"), name
-    given = resolved()["services"]["alertmanager"].get("environment") or {}
+    services = resolved()["services"]
+    given = services["alertmanager"].get("environment") or {}
     assert [name for name, value in given.items() if value is not None] == []
+    # An address to tell people at often holds a password; it has to arrive whole.
+    assert services["service"]["environment"]["MONITOR_NOTIFY"] is None
+    told = "mailtos://ana:a$b@example.org"
+    notified = resolved(MONITOR_NOTIFY=told)["services"]["service"]["environment"]
+    assert notified["MONITOR_NOTIFY"].replace("$$", "$") == told
 
 
 def test_alertmanager_is_handed_every_variable_it_knows() -> None:
