@@ -150,6 +150,7 @@ async def _translate(
         Report(Tee(*emitters), str(engine_name), args.model or "").fatal(None, error.error_type, error.detail)
         _complain(error.detail)
         return 1
+    view.begin()
     console.print(f"Engine: {engine.statement}.", highlight=False, markup=False)
     console.print(f"  {reason}.", highlight=False, markup=False)
     if args.pace:

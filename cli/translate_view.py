@@ -37,6 +37,7 @@ class TranslateView:
         self._last_line = 0.0
         self._troubled: set[str] = set()
         self._doubted: set[str] = set()
+        self._held: list[tuple[str, bool]] | None = []  # None once the work has begun
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -59,6 +60,12 @@ class TranslateView:
     ) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+    def begin(self) -> None:
+        """Tell of the workers that cannot work, now that others can; where none can, the error says all."""
+        held, self._held = self._held or [], None
+        for line, bad in held:
+            self._say(line, bad=bad)
 
     def emit(self, type: str, /, **fields: Any) -> None:  # noqa: A002  # the event's own word
         """Show one event."""
@@ -89,14 +96,20 @@ class TranslateView:
         """
         if state in _TAKES_NO_WORK:
             if worker not in self._troubled:
-                self._say(f"  worker {worker} is {state}: {reason}", bad=True)
+                self._say_when_begun(f"  worker {worker} is {state}: {reason}", bad=True)
             self._troubled.add(worker)
         elif worker in self._troubled:
             self._troubled.remove(worker)
-            self._say(f"  worker {worker} takes work again")
+            self._say_when_begun(f"  worker {worker} takes work again", bad=False)
         elif state == "degraded" and worker not in self._doubted:
             self._doubted.add(worker)
-            self._say(f"  worker {worker} is degraded, and used all the same: {reason}")
+            self._say_when_begun(f"  worker {worker} is degraded, and used all the same: {reason}", bad=True)
+
+    def _say_when_begun(self, line: str, *, bad: bool) -> None:
+        if self._held is not None:
+            self._held.append((line, bad))
+        else:
+            self._say(line, bad=bad)
 
     def _open_bar(self, fields: dict[str, Any]) -> None:
         self._last_line = time.monotonic()

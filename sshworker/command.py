@@ -26,8 +26,9 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _SIGNALS: Final = {1: "HUP", 2: "INT", 6: "ABRT", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
 # What a user can do about the wrapper's complaint, by its exit status; `{base}` is the folder it works in.
 _REMEDIES: Final = {
-    73: "; make room in {base}, or name another `remote_dir`",
-    127: "; install it there, or name it by its full path",
+    (Failure.DISK_FULL, 73): "; make room in {base}, or name another `remote_dir`",
+    (Failure.INTERNAL, 73): "; let the account write to {base}, or name another `remote_dir`",
+    (Failure.COMMAND_REFUSED, 127): "; install it there, or name it by its full path",
 }
 _READ_BYTES: Final = 65536
 
@@ -194,7 +195,7 @@ def _check_exit(
         return
     base = asked.folder.rpartition("/")[0]
     if (said := complaint(stderr, asked.id)) is not None:
-        remedy = _REMEDIES.get(status, "").format(base=base)
+        remedy = _REMEDIES.get((said.failure, status), "").format(base=base)
         words = f"the worker did not run {program}: {said.words}{remedy}"
         # Its standard error holds this very complaint, and no program's.
         raise WorkerError(said.failure, words, worker=spec.id, exit_status=status)

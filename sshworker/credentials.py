@@ -88,7 +88,7 @@ def _read(path: Path, spec: WorkerSpec) -> bytes:
     try:
         return path.expanduser().read_bytes()
     except OSError as err:
-        words = f"{path} cannot be read: {err.strerror}"
+        words = f"{path} cannot be read: {err.strerror}; is `key_file` right?"
         raise WorkerError(Failure.AUTH, words, worker=spec.id) from err
 
 

@@ -174,6 +174,7 @@ async def test_a_missing_program_is_told_at_the_start_and_the_others_do_the_work
     assert ended.code == 1
     last = ended.err.strip().splitlines()[-1]
     assert last.startswith("translation-monitor translate: no SSH worker can be used: bare: ")
+    assert ended.err.count("install it there") == 1, "told once"
     assert "install it there" in last
     assert not (tmp_path / "out.md").exists()
     session = await monitor.get("/sessions/none")
