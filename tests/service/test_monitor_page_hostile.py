@@ -114,7 +114,13 @@ async def holds_only_text(page: Page) -> None:
     assert await page.evaluate(SPILT) == []
 
 
-@pytest.mark.parametrize("viewport", VIEWPORTS.values(), ids=VIEWPORTS)
+@pytest.mark.parametrize(
+    "viewport",
+    [
+        pytest.param(VIEWPORTS["phone"], id="phone"),
+        pytest.param(VIEWPORTS["desk"], id="desk", marks=pytest.mark.slow),
+    ],
+)
 async def test_hostile_text_is_text_in_every_view(
     server: Server, open_page: OpenPage, viewport: ViewportSize
 ) -> None:
