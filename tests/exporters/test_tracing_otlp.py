@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -216,4 +217,7 @@ async def test_every_live_span_is_counted_once_with_a_full_queue(monkeypatch: py
             tracer.start_span("chat m1").end()
         assert outcomes == {"queue_full": 5}
         await asyncio.to_thread(provider.shutdown)
-    assert outcomes == {"queue_full": 5, "export_failed": MAX_WAITING}
+        assert outcomes == {"queue_full": 5, "export_failed": MAX_WAITING}
+        async with asyncio.timeout(10):  # nothing goes on trying behind the back of whoever has ended it
+            while "OtelBatchSpanRecordProcessor" in {one.name for one in threading.enumerate()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
