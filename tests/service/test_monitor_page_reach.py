@@ -210,6 +210,7 @@ async def test_live_regions_do_not_chatter(full: Server, open_page: OpenPage) ->
     assert await page.evaluate("() => window.heard") == []
 
 
+@pytest.mark.slow
 async def test_what_goes_wrong_is_heard_and_a_flood_of_it_is_one_sentence(
     start: StartServer, open_page: OpenPage
 ) -> None:
@@ -342,6 +343,7 @@ async def test_the_enhanced_view_opens_workers_and_throughput(full: Server, open
     await expect(enhanced.locator("#throughput .rate")).to_have_count(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "view",
     ["/monitor", "/enhanced-monitor.html", SESSION, f"/sessions/{RUNNING}/report", "/static/offline.html"],
