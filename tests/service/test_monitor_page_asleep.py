@@ -121,17 +121,14 @@ async def test_a_tab_in_the_background_is_right_when_one_looks_again(server: Ser
     async with cabled(server.port) as cable, lone_browser(tmp_path / "profile", SOON_THROTTLED) as opening:
         tab = await open_tab(opening, cable.url)
         await tab.hide()
-        await tab.evaluate("window.ticks = 0; setInterval(() => window.ticks += 1, 1000)")
+        await tab.evaluate("setInterval(() => window.ticked = performance.now(), 1000)")
+        await tab.until("performance.now() - window.ticked > 10_000", 150)  # throttled by now
         seqs = await publish(server, *(progress(n) for n in range(1, 31)))
         # What a hidden tab shows of itself: its title.
         await tab.until("document.title.includes('book')", 150)
         cable.cut()
         seqs += await publish(server, *(progress(n) for n in range(31, 61)))
         await tab.until("/^(Disconnected|Connecting)/.test(document.title)", 150)
-        seconds = await tab.evaluate("performance.now() / 1000")
-        assert await tab.evaluate("window.ticks") < seconds / 2, (
-            "its timers were not throttled: nothing was tested"
-        )
         cable.mend(forget=True)
         await tab.show()
         await tab.until(LIVE, 30)

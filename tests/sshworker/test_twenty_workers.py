@@ -47,5 +47,7 @@ async def test_twenty_workers_share_five_hundred_segments(start_sshd: Callable[.
         assert (sshd.folder / "log").read_text().count("Accepted publickey") == 1
     user = sshds[0].account
     await asyncio.to_thread(
-        until, lambda: not user.processes(f"sshd: {user.user}") and not any(s.leftovers() for s in sshds)
+        until,
+        lambda: not user.processes(f"sshd: {user.user}") and not any(s.leftovers() for s in sshds),
+        timeout_s=40.0,  # twenty sshds, on a busy machine
     )
