@@ -14,6 +14,8 @@ import { LogView } from "./log_view.js";
 import { exact } from "./units.js";
 
 const DRAW_EVERY_MS = 100; // at 1,000 events a second a layout for each frame would be most of the work
+const DRAW_SHARE = 0.1; // of the time goes into drawing at most: on a busy machine the log moves less often
+const DRAW_AT_LEAST_EVERY_MS = 500;
 const AROUND = 200; // events before and after one that was asked for
 
 export class Log {
@@ -28,6 +30,7 @@ export class Log {
   #address;
   #asked = 0;
   #drawing = false;
+  #drawEvery = DRAW_EVERY_MS;
   #drawnAt = -Infinity;
   #connected = false;
 
@@ -185,13 +188,19 @@ export class Log {
   #draw() {
     if (this.#drawing) return;
     this.#drawing = true;
-    const wait = Math.max(0, this.#drawnAt + DRAW_EVERY_MS - performance.now());
+    const wait = Math.max(0, this.#drawnAt + this.#drawEvery - performance.now());
     setTimeout(() => requestAnimationFrame((now) => {
       this.#drawing = false;
       this.#drawnAt = now;
+      const began = performance.now();
       this.#reader.take();
       this.#show();
+      setTimeout(() => this.#drew(performance.now() - began)); // behind the layout and the painting
     }), wait);
+  }
+
+  #drew(tookMs) {
+    this.#drawEvery = Math.min(DRAW_AT_LEAST_EVERY_MS, Math.max(DRAW_EVERY_MS, tookMs / DRAW_SHARE));
   }
 
   #show() {
