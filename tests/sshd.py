@@ -152,10 +152,15 @@ class Sshd:
     def cut(self) -> None:
         """Kill the server and every connection of it at once, as a machine that dies does."""
         assert self.process is not None
-        for pid in [self.process.pid, *_below(self.process.pid, self.account.user)]:
+        for pid in [self.process.pid, *self.connections()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def connections(self) -> list[int]:
+        """The processes of its connections."""
+        assert self.process is not None
+        return _below(self.process.pid)
 
     def leftovers(self) -> list[str]:
         """The folders that commands have left under `remote_dir`."""
@@ -168,7 +173,7 @@ class Sshd:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _below(parent: int, user: str) -> list[int]:
+def _below(parent: int) -> list[int]:
     """The sshd processes under `parent`: those of connections, not the commands in them."""
     table = subprocess.run(
         ["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True

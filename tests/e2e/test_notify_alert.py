@@ -14,7 +14,7 @@ from tests.otlp_receiver import free_port
 from tests.push_service import push_service
 from tests.shipped_alerting import shipped_alerting, tenfold
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 ALERT = "TranslationNotificationsFailing"
 FIRES_WITHIN_S = 120.0  # `for: 10m` is 60 s here

@@ -157,8 +157,8 @@ async def test_a_viewer_that_stopped_reading_gets_every_event_in_order(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [25.0, pytest.param(60.0, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("seconds", [60.0])
 async def test_where_retention_overtook_it_one_gap_tells_how_many(tmp_path: Path, seconds: float) -> None:
     """At the default retention there is one gap with the exact number, then everything that is kept."""
     monitor = MonitorProcess(tmp_path / "events.db")

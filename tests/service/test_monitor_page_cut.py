@@ -43,7 +43,11 @@ async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forget", [False, True], ids=["the connections live on", "the router forgot them"])
+@pytest.mark.parametrize(
+    "forget",
+    [pytest.param(False, marks=pytest.mark.soak), True],
+    ids=["the connections live on", "the router forgot them"],
+)
 async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
     tmp_path: Path, start: StartServer, open_page: OpenPage, forget: bool
 ) -> None:
