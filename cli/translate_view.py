@@ -6,15 +6,13 @@ It takes the same events the monitor gets, so the two cannot tell different stor
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -22,44 +20,30 @@ from rich.progress import (
 )
 
 from cli.display import printable
+from cli.terminal_bars import BAR_WIDTH, LINE_EVERY_S, TerminalBars
 
 _TAKES_NO_WORK: Final = frozenset(("down", "wedged", "draining"))
-LINE_EVERY_S: Final = 5.0  # how often a log file gets a line of progress
 
 
-class TranslateView:
+class TranslateView(TerminalBars):
     """Shows one translation on `console`; an `Emitter`. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._progress: Progress | None = None
+        super().__init__(
+            console,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=BAR_WIDTH),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            transient=False,
+        )
         self._bar: TaskID | None = None
         self._last_line = 0.0
         self._troubled: set[str] = set()
         self._doubted: set[str] = set()
         self._held: list[tuple[str, bool]] | None = []  # None once the work has begun
-        if console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=32),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(compact=True),
-                console=console,
-                transient=False,
-            )
-
-    def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
 
     def begin(self) -> None:
         """Tell of the workers that cannot work, now that others can; where none can, the error says all."""
@@ -113,17 +97,17 @@ class TranslateView:
 
     def _open_bar(self, fields: dict[str, Any]) -> None:
         self._last_line = time.monotonic()
-        if self._progress is not None:
+        if self.bars is not None:
             engine = f"{fields['data']['engine']} {fields['data']['model']}"
-            self._bar = self._progress.add_task(
+            self._bar = self.bars.add_task(
                 escape(printable(engine, 40)),
                 total=fields.get("total_items") or 0,
                 completed=fields["data"]["items_done"],
             )
 
     def _advance(self, fields: dict[str, Any], data: dict[str, Any]) -> None:
-        if self._progress is not None and self._bar is not None:
-            self._progress.advance(self._bar)
+        if self.bars is not None and self._bar is not None:
+            self.bars.advance(self._bar)
             return
         now = time.monotonic()
         done, total = data["items_done"], fields.get("total_items")

@@ -68,7 +68,8 @@ export class LogReader {
 
   /** To this stretch of the log; returns whether nobody has gone elsewhere before its rows were made. */
   async go(entries) {
-    if (this.#next !== null) this.#leftAt = this.#next;
+    // Whoever was at the end has been shown all that is here, though it may not be drawn yet.
+    if (this.#next !== null) this.#leftAt = this.#list.atEnd ? this.#ring.end : this.#next;
     this.#pausedAt = null;
     this.#next = null;
     this.#filter.judge(entries);
