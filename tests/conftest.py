@@ -1,13 +1,32 @@
-"""Fixtures of the whole test suite: SSH workers that end with the test."""
+"""Fixtures of the whole test suite: a server, a browser and SSH workers that end with the test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import OpenPage, browsing
+from tests.monitor_process import MonitorProcess
 from tests.sshd import Account, Sshd, account
+
+
+@pytest.fixture
+async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
+    """A server as a user runs it: in a process of its own, with an SQLite log."""
+    process = MonitorProcess(tmp_path / "events.db")
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def open_page() -> AsyncIterator[OpenPage]:
+    """Opens pages; the test fails if one of them had an error, a dialog or a breach of its policy."""
+    async with browsing() as opening:
+        yield opening
 
 
 @pytest.fixture(scope="session")

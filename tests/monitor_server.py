@@ -48,6 +48,12 @@ class Server:
         async with self.client.post(f"{self.url}/events", data=body, headers=headers, **kwargs) as response:
             return response.status, orjson.loads(await response.read())
 
+    async def publish(self, *events: dict[str, Any]) -> list[int]:
+        """Publish over HTTP, all of them taken; returns the seq of each."""
+        status, answer = await self.post(list(events))
+        assert status == 200, answer
+        return [result["seq"] for result in answer["results"]]
+
     async def ws(self, query: str = "", **kwargs: Any) -> aiohttp.ClientWebSocketResponse:
         """A WebSocket to `/ws` with the query, closed with the server at the latest."""
         ws = await self.client.ws_connect(f"{self.url}/ws?{query}", max_msg_size=0, **kwargs)

@@ -12,8 +12,6 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.monitor_process import MonitorProcess
-
 WAIT_S: Final = 20.0
 _OTHERS: Final = ("MONITOR_", "OTEL_", "OPENAI_", "ANTHROPIC_", "DEEPSEEK_", "LOG_", "SSH_", "XDG_")
 
@@ -65,15 +63,6 @@ class Command:
 
 Start = Callable[..., Awaitable[Command]]
 Run = Callable[..., Awaitable[Ended]]
-
-
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server with an SQLite log."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import OpenPage, browsing
 from tests.cli.conftest import environ, run, start  # noqa: F401  # fixtures
 from tests.monitor_process import MonitorProcess
 from tests.otlp_receiver import Received, http_receiver
@@ -21,15 +20,6 @@ async def collector() -> AsyncIterator[Received]:
 
 
 @pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server without a collector."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
-
-
-@pytest.fixture
 async def traced_monitor(tmp_path: Path, collector: Received) -> AsyncIterator[MonitorProcess]:
     """A server that exports to the collector."""
     collecting = {
@@ -40,10 +30,3 @@ async def traced_monitor(tmp_path: Path, collector: Received) -> AsyncIterator[M
     await process.start()
     yield process
     await process.stop()
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening

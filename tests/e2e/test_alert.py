@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.alerting import until
 from tests.monitor_process import MonitorProcess
@@ -50,6 +51,7 @@ async def publish(monitor: MonitorProcess, *types: str) -> None:
         assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.slow
 async def test_a_failed_session_is_told_once_and_its_end_once(
     monitor: MonitorProcess, tmp_path: Path
 ) -> None:

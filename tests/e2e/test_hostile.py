@@ -142,6 +142,7 @@ async def _survives(tmp_path: Path, count: int) -> None:
         assert await monitor.stop() == 0
 
 
+@pytest.mark.slow
 async def test_fifty_thousand_hostile_frames_change_nothing(tmp_path: Path) -> None:
     """No crash, every refusal counted, memory flat."""
     await _survives(tmp_path, 50_000)

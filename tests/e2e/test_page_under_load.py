@@ -10,14 +10,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from benchmarks.page_watch import SCRIPT, Figures
-from tests.browser import OpenPage, browsing, shown_seqs, until_live
+from tests.browser import OpenPage, shown_seqs, until_live
 from tests.monitor_process import MonitorProcess
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,22 +24,6 @@ SECONDS, RATE, SESSIONS = 10, 1000, 50
 EVENTS = SECONDS * RATE
 MAX_CORES = 0.7  # of the page's main thread; 0.2 to 0.3 where it was written
 REACTS_WITHIN_MS = 5_000
-
-
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server as a user runs it."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 async def published(url: str) -> int:

@@ -54,6 +54,7 @@ async def until_asked(sshd: Sshd, count: int) -> None:
     await until(is_so, f"the worker has been asked {count} times")
 
 
+@pytest.mark.slow
 async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undrained(
     start: Start, run: Run, start_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_drained_worker_ends_what_it_has_and_gets_nothing_new_until_undr
     assert len(asked(one)) == sum(worker == "one" for worker in by.values())
 
 
+@pytest.mark.slow
 async def test_a_worker_the_monitor_calls_down_gets_no_work(
     start: Start, start_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> None:

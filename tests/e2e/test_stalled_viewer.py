@@ -141,6 +141,7 @@ async def _stall(monitor: MonitorProcess, *, per_second: int, seconds: float) ->
     return began, received
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [6.0, pytest.param(60.0, marks=pytest.mark.soak)])
 async def test_a_viewer_that_stopped_reading_gets_every_event_in_order(

@@ -188,6 +188,7 @@ async def test_many_who_look_ask_once(start: StartServer, monkeypatch: pytest.Mo
     assert answers[0]["alerts"] == []
 
 
+@pytest.mark.slow
 async def test_the_page_shows_what_is_firing_and_what_it_does_not_know(
     tmp_path: Path, start: StartServer
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from playwright.async_api import Page
 
 from service.keys import LOG
 from service.projections.sessions import SessionProjection
-from tests.browser import OpenPage, browsing
+from tests.browser import OpenPage
 from tests.monitor_server import Server, event
 from translation_events.decode import decode_event, read_stored
 from translation_events.event import ErrorType, EventType
@@ -40,13 +39,6 @@ FOLDED = """async ({id, positions, now, logId, stalledAfter}) => {
 STALLED_AFTER_S = 300.0
 WORDS = ("", "reading", "Übersetzung 🎉", "constructor", "__proto__", "x" * 300, "a\u202eb", "step 9")
 NAMES = ("", "gpu-1", "😀" * 200, "toString")
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 def _usage(rng: random.Random) -> dict[str, Any]:

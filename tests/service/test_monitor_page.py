@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser import SEQS, OpenPage, browsing, progress, read_log, shown_seqs, until_live, until_shown
+from tests.browser import SEQS, OpenPage, progress, read_log, shown_seqs, until_live, until_shown
 from tests.monitor_server import Server, StartServer, event
 
 WIDER_THAN_VIEW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    """Publish over HTTP; returns the seq of each."""
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
 
 
 async def test_an_event_published_over_a_websocket_appears_in_log_and_session(
@@ -73,7 +58,7 @@ async def test_an_event_published_over_a_websocket_appears_in_log_and_session(
 async def test_a_price_nobody_told_is_not_shown_as_nothing(server: Server, open_page: OpenPage) -> None:
     """Usage without `cost_usd`, as of a model of one's own: its tokens are known, its cost is not."""
     usage = {"provider": "own", "model": "m", "input_tokens": 900, "output_tokens": 600}
-    await publish(server, progress(3, 9, "free", usage=usage), event("free", "translation_completed"))
+    await server.publish(progress(3, 9, "free", usage=usage), event("free", "translation_completed"))
     page = await open_page(server.url, "/monitor?session=free")
     card = page.locator('.card[data-session="free"]')
     await expect(card.locator("[data-fact=tokens] dd")).to_have_text("1,500")
@@ -96,8 +81,7 @@ async def test_hostile_text_is_shown_as_text_and_breaks_nothing(server: Server, 
         "worker_info": {"host": "<i>host</i>", "type": "<script>", "model": override, "name": "<u>w</u>"},
     }
     page = await open_page(server.url, "/enhanced-monitor.html", viewport={"width": 390, "height": 844})
-    seqs = await publish(
-        server,
+    seqs = await server.publish(
         event("hostile", "translation_error", **hostile),
         event("hostile", "translation_progress", step="s", message=long),
         event("hostile", "translation_error", fatal=True, error="\u0000\u2066" + long[:50_000]),
@@ -124,8 +108,7 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(
 ) -> None:
     """From phone to wall screen no view is wider than its screen, names of 128 characters included."""
     name = "n" * 128
-    await publish(
-        server,
+    await server.publish(
         progress(3, 9, name, worker_info={"host": "h" * 200, "name": "w" * 200}, data={"model": "m" * 200}),
         event(name, "translation_error", error="e" * 500),
         event("z" * 128, "translation_started"),
@@ -140,13 +123,13 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(
         await page.close()
 
 
+@pytest.mark.slow
 async def test_statuses_differ_by_word_and_by_colour_and_none_is_invented(
     start: StartServer, open_page: OpenPage
 ) -> None:
     """Stalled and lost sessions look it; 100 % alone is not "completed"."""
     server = await start(event_log={"stalled_after_s": 1.0})
-    await publish(
-        server,
+    await server.publish(
         progress(1, 9, "quiet"),
         event("done", "translation_started"),
         event("done", "translation_completed", failed_items=0),
@@ -174,7 +157,7 @@ async def test_statuses_differ_by_word_and_by_colour_and_none_is_invented(
     assert len(tones) == len(expected)
     quiet = page.locator('.card[data-session="quiet"] [data-fact=left]')
     await expect(quiet).to_contain_text("Silent for")
-    await publish(server, progress(9, 9, "full", progress=100))
+    await server.publish(progress(9, 9, "full", progress=100))
     full = page.locator('.card[data-session="full"]')
     await expect(full.locator(".percent")).to_have_text("100 %")
     await expect(full.locator(".badge")).to_have_text("Running")
@@ -185,10 +168,10 @@ async def test_statuses_differ_by_word_and_by_colour_and_none_is_invented(
 async def test_pause_holds_the_log_still_and_loses_nothing(server: Server, open_page: OpenPage) -> None:
     """While paused new events are counted; resuming shows them all, in order."""
     page = await open_page(server.url)
-    before = await publish(server, *(progress(n) for n in range(20)))
+    before = await server.publish(*(progress(n) for n in range(20)))
     await until_shown(page, before[-1])
     await page.get_by_role("button", name="Pause").click()
-    during = await publish(server, *(progress(n) for n in range(20, 320)))
+    during = await server.publish(*(progress(n) for n in range(20, 320)))
     await expect(page.locator("#log-note")).to_have_text("Paused, 300 new events")
     assert await shown_seqs(page) == before
     await page.get_by_role("button", name="Resume").click()
@@ -199,8 +182,7 @@ async def test_pause_holds_the_log_still_and_loses_nothing(server: Server, open_
 async def test_the_log_filters_by_text_level_type_and_session(server: Server, open_page: OpenPage) -> None:
     """Live log: filter by text, level or type, and session; what a filter hides comes back with it."""
     page = await open_page(server.url)
-    seqs = await publish(
-        server,
+    seqs = await server.publish(
         progress(1, session_id="alpha"),
         event("alpha", "translation_error", error="Timeout of the ENGINE"),
         event("beta", "step_completed", step="reading", message="read"),
@@ -229,7 +211,7 @@ async def test_the_log_filters_by_text_level_type_and_session(server: Server, op
 async def test_whoever_reads_further_up_keeps_the_place(server: Server, open_page: OpenPage) -> None:
     """The log scrolls by itself only at its end; elsewhere it says how much is new and leads there."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(200)))
+    seqs = await server.publish(*(progress(n) for n in range(200)))
     await until_shown(page, seqs[-1])
     await page.locator("#log-lines").hover()
     await page.mouse.wheel(0, -2000)
@@ -238,7 +220,7 @@ async def test_whoever_reads_further_up_keeps_the_place(server: Server, open_pag
     await expect(top).to_be_in_viewport()
     before = await top.bounding_box()
     for start_at in range(0, 1000, 500):
-        seqs += await publish(server, *(progress(n) for n in range(start_at, start_at + 500)))
+        seqs += await server.publish(*(progress(n) for n in range(start_at, start_at + 500)))
     await expect(page.locator("#to-end")).to_have_text("↓ 1,000 new")
     assert await top.bounding_box() == before
     await page.locator("#to-end").click()
@@ -250,8 +232,8 @@ async def test_whoever_reads_further_up_keeps_the_place(server: Server, open_pag
 
 async def test_one_session_can_be_monitored_alone(server: Server, open_page: OpenPage) -> None:
     """`?session=ID` and the "monitor session" box narrow the page to one session."""
-    mine = await publish(server, *(progress(n, 9, "mine") for n in range(1, 4)))
-    await publish(server, *(progress(n, 9, "other") for n in range(1, 4)))
+    mine = await server.publish(*(progress(n, 9, "mine") for n in range(1, 4)))
+    await server.publish(*(progress(n, 9, "other") for n in range(1, 4)))
     page = await open_page(server.url)
     await page.get_by_label("Session id to monitor").fill("mine")
     await page.get_by_role("button", name="Monitor session").click()
@@ -259,7 +241,7 @@ async def test_one_session_can_be_monitored_alone(server: Server, open_page: Ope
     await until_live(page)
     await expect(page.locator(".card")).to_have_count(1)
     await until_shown(page, mine[-1])
-    later = await publish(server, progress(4, 9, "other"), progress(4, 9, "mine"))
+    later = await server.publish(progress(4, 9, "other"), progress(4, 9, "mine"))
     await until_shown(page, later[1])
     assert await shown_seqs(page) == [*mine, later[1]]
     await expect(page).to_have_title("mine · Translation Monitor")
@@ -271,8 +253,8 @@ async def test_history_pages_back_and_forth_and_can_be_searched(server: Server, 
     """Ended sessions, newest first, by `next_before`; by status and text; the first page follows new ends."""
     for number in range(45):
         how: dict[str, Any] = {"type": "translation_completed", "failed_items": number % 2}
-        await publish(
-            server, event(f"book-{number:02d}", "translation_started"), event(f"book-{number:02d}", **how)
+        await server.publish(
+            event(f"book-{number:02d}", "translation_started"), event(f"book-{number:02d}", **how)
         )
     page = await open_page(server.url)
     first = page.locator("#history-rows tr").first
@@ -284,7 +266,7 @@ async def test_history_pages_back_and_forth_and_can_be_searched(server: Server, 
     await expect(page.locator("#history-rows tr")).to_have_count(5)
     await expect(page.get_by_role("button", name="Older")).to_be_disabled()
     # An older page stays where it is while sessions end; the first one follows.
-    await publish(server, event("late", "translation_started"), event("late", "translation_cancelled"))
+    await server.publish(event("late", "translation_started"), event("late", "translation_cancelled"))
     await expect(page.locator('.card[data-session="late"]')).to_have_count(1)
     await expect(first).to_have_attribute("data-session", "book-04")
     await page.get_by_role("button", name="Newer").click()
@@ -302,7 +284,7 @@ async def test_the_history_can_be_sorted_by_its_heads(server: Server, open_page:
     """History: a head sorts by its figure, once one way round, once the other, then newest first again."""
     for name, errors in (("calm", 0), ("wild", 3), ("fair", 1)):
         wrong = [event(name, "translation_error", error="no")] * errors
-        await publish(server, *wrong, event(name, "translation_completed", failed_items=0))
+        await server.publish(*wrong, event(name, "translation_completed", failed_items=0))
     page = await open_page(server.url, viewport={"width": 2560, "height": 1440})
     rows = page.locator("#history-rows tr")
     head = page.locator("#history thead [data-sort=errors]")
@@ -327,21 +309,22 @@ async def test_a_workers_last_minutes_are_a_curve_with_its_rate(server: Server, 
     page = await open_page(server.url, "/enhanced-monitor.html")
     worker = {"host": "gpu.lab", "port": 2222, "type": "ssh-llamacpp"}
     usage = {"provider": "ssh", "output_tokens": 4000}
-    await publish(server, *(progress(n, 9, worker_info=worker, usage=usage) for n in range(5)))
+    await server.publish(*(progress(n, 9, worker_info=worker, usage=usage) for n in range(5)))
     spark = page.locator('[data-worker="gpu.lab:2222"] .spark')
     await expect(spark.locator("b")).to_have_text(re.compile(r"1,000 tokens out / s"), timeout=15_000)
     assert "M0 20L" in (await spark.locator("path").get_attribute("d") or "")
 
 
+@pytest.mark.slow
 async def test_a_card_tells_how_fast_its_tokens_come(server: Server, open_page: OpenPage) -> None:
     """Tokens a second: over the last half minute once watched so long, before that on the whole."""
     page = await open_page(server.url)
-    await publish(server, progress(1, 900, "book", usage={"output_tokens": 0, "input_tokens": 9}))
+    await server.publish(progress(1, 900, "book", usage={"output_tokens": 0, "input_tokens": 9}))
     speed = page.locator('.card[data-session="book"] [data-fact="tokens / s"] dd')
     await expect(speed).to_have_attribute("title", "output tokens, mean of the whole attempt")
     before = time.monotonic()
     while time.monotonic() - before < 7:
-        await publish(server, progress(2, 900, "book", usage={"output_tokens": 100}))
+        await server.publish(progress(2, 900, "book", usage={"output_tokens": 100}))
         await page.wait_for_timeout(500)
     await expect(speed).to_have_attribute("title", re.compile(r"output tokens, over the last \d+ s"))
     told = float((await speed.inner_text()).replace(",", ""))
@@ -367,7 +350,7 @@ async def test_the_page_is_served_under_a_strict_policy(server: Server) -> None:
 async def test_the_page_is_usable_by_keyboard(server: Server, open_page: OpenPage) -> None:
     """Every control is reached by Tab, the log is one stop, and arrows go from event to event."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(30)))
+    seqs = await server.publish(*(progress(n) for n in range(30)))
     await until_shown(page, seqs[-1])
     reached: set[str] = set()
     for _ in range(40):

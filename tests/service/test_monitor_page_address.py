@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import SEQS, OpenPage, browsing, progress, until_shown
+from tests.browser import SEQS, OpenPage, progress, until_shown
 from tests.monitor_server import Server, event
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 async def until_seqs(page: Page, wanted: list[int]) -> None:

@@ -25,12 +25,6 @@ MARKER = "document.querySelector('#log-lines [data-marker={}]')?.textContent"
 FREEZE_WORTH_SAYING_S = 6.0  # a sleep is marked from 5 s on
 
 
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
-
-
 async def open_tab(opening: Any, url: str) -> Tab:
     tab: Tab = await opening(f"{url}/monitor")
     await tab.until(LIVE)
@@ -45,17 +39,18 @@ def fact(session: str, name: str) -> str:
     return f"document.querySelector('.card[data-session=\"{session}\"] [data-fact={name}] dd')?.textContent"
 
 
+@pytest.mark.slow
 async def test_a_frozen_page_says_so_and_catches_up(server: Server, tmp_path: Path) -> None:
     """Frozen while events go on: from when to when is said, nothing is missing, cards are the server's."""
     async with lone_browser(tmp_path / "profile") as opening:
         tab = await open_tab(opening, server.url)
-        seqs = await publish(server, *(progress(n) for n in range(1, 31)))
+        seqs = await server.publish(*(progress(n) for n in range(1, 31)))
         await tab.until(shown(seqs[-1]))
         began = asyncio.get_running_loop().time()
         await tab.freeze()
         for first in range(31, 331, 30):
-            seqs += await publish(server, *(progress(n) for n in range(first, first + 30)))
-        seqs += await publish(server, event("book", "translation_error", error="lost", fatal=True))
+            seqs += await server.publish(*(progress(n) for n in range(first, first + 30)))
+        seqs += await server.publish(event("book", "translation_error", error="lost", fatal=True))
         await asyncio.sleep(began + FREEZE_WORTH_SAYING_S - asyncio.get_running_loop().time())
         await tab.wake()
         await tab.until(f"{MARKER.format('asleep')}?.includes('This page stood still from')")
@@ -74,14 +69,13 @@ async def test_what_a_frozen_page_can_no_longer_get_is_marked_with_its_number(
     noise = random.Random(7)
     async with lone_browser(tmp_path / "profile") as opening:
         tab = await open_tab(opening, server.url)
-        seqs = await publish(server, *(progress(n) for n in range(1, 31)))
+        seqs = await server.publish(*(progress(n) for n in range(1, 31)))
         await tab.until(shown(seqs[-1]))
         await tab.freeze()
         for first in range(31, 2431, 100):
             # Nothing that compresses: it must not fit into what lies between the server and the page.
             texts = (noise.randbytes(6_000).hex() for _ in range(100))
-            seqs += await publish(
-                server,
+            seqs += await server.publish(
                 *(progress(first + n, session_id=f"s-{n % 3}", text=text) for n, text in enumerate(texts)),
             )
         await trimmed_to(server, 3 * 100 + 100)
@@ -123,11 +117,11 @@ async def test_a_tab_in_the_background_is_right_when_one_looks_again(server: Ser
         await tab.hide()
         await tab.evaluate("setInterval(() => window.ticked = performance.now(), 1000)")
         await tab.until("performance.now() - window.ticked > 10_000", 150)  # throttled by now
-        seqs = await publish(server, *(progress(n) for n in range(1, 31)))
+        seqs = await server.publish(*(progress(n) for n in range(1, 31)))
         # What a hidden tab shows of itself: its title.
         await tab.until("document.title.includes('book')", 150)
         cable.cut()
-        seqs += await publish(server, *(progress(n) for n in range(31, 61)))
+        seqs += await server.publish(*(progress(n) for n in range(31, 61)))
         await tab.until("/^(Disconnected|Connecting)/.test(document.title)", 150)
         cable.mend(forget=True)
         await tab.show()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, progress, read_log, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, progress, read_log, until_live, until_shown
 from tests.cable import cabled
 from tests.monitor_server import Server, StartServer
 from tests.shown import equals_the_server, work
@@ -29,19 +27,6 @@ WRONG_CLOCK = """
 """
 
 
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "forget",
@@ -55,11 +40,11 @@ async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
     server = await start(tmp_path / "events.db")
     async with cabled(server.port) as cable:
         page = await open_page(cable.url, forgive=OUTAGE)
-        seqs = await publish(server, *work(0, 60))
+        seqs = await server.publish(*work(0, 60))
         await until_shown(page, seqs[-1])
         began = asyncio.get_running_loop().time()
         cable.cut()
-        seqs += await publish(server, *work(60, 120))
+        seqs += await server.publish(*work(60, 120))
         await expect(page.locator("body[data-connection=doubtful]")).to_have_count(
             1, timeout=DOUBTFUL_WITHIN_MS
         )
@@ -69,12 +54,12 @@ async def test_a_network_cut_of_thirty_seconds_is_said_and_heals(
             1, timeout=WAITING_WITHIN_MS
         )
         await expect(page.get_by_role("alert")).to_contain_text("no answer within 8 s")
-        seqs += await publish(server, *work(120, 150))
+        seqs += await server.publish(*work(120, 150))
         await asyncio.sleep(max(0.0, 30.0 - (asyncio.get_running_loop().time() - began)))
         cable.mend(forget=forget)
         await until_live(page)
         await expect(page.get_by_role("alert")).to_be_hidden()
-        seqs += await publish(server, *work(150, 160))
+        seqs += await server.publish(*work(150, 160))
         await until_shown(page, seqs[-1])
         assert await read_log(page) == seqs
         await equals_the_server(page, server.get)
@@ -89,12 +74,12 @@ async def test_connections_that_hang_are_tried_again_until_one_answers(
     server = await start()
     async with cabled(server.port) as cable:
         page = await open_page(cable.url, forgive=OUTAGE)
-        seqs = await publish(server, *work(0, 30))
+        seqs = await server.publish(*work(0, 30))
         await until_shown(page, seqs[-1])
         cable.sever()
         await expect(page.locator("body[data-connection=waiting]")).to_have_count(1)
         await expect(page.get_by_role("alert")).to_contain_text("no answer within 8 s", timeout=15_000)
-        seqs += await publish(server, *work(30, 60))
+        seqs += await server.publish(*work(30, 60))
         cable.mend()
         await until_live(page)
         await until_shown(page, seqs[-1])
@@ -110,10 +95,10 @@ async def test_a_laptop_that_slept_is_not_called_live_before_the_server_has_answ
     """After a sleep the socket looks open and brings nothing: not live until asked, then nothing missing."""
     async with cabled(server.port) as cable:
         page = await open_page(cable.url, forgive=OUTAGE, scripts=[WRONG_CLOCK.replace("AHEAD", "0")])
-        seqs = await publish(server, *work(0, 30))
+        seqs = await server.publish(*work(0, 30))
         await until_shown(page, seqs[-1])
         cable.cut()
-        seqs += await publish(server, *work(30, 60))
+        seqs += await server.publish(*work(30, 60))
         await page.evaluate("window.ahead = 3_600_000")  # all the page can see of an hour's sleep
         await expect(page.locator("#log-lines [data-marker=asleep]")).to_have_count(1)
         await expect(page.locator("body[data-connection=live]")).to_have_count(0)
@@ -125,15 +110,16 @@ async def test_a_laptop_that_slept_is_not_called_live_before_the_server_has_answ
         await page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead_ms", [3_600_000, -3_600_000], ids=["an hour fast", "an hour slow"])
 async def test_a_wrong_clock_changes_no_duration(server: Server, open_page: OpenPage, ahead_ms: int) -> None:
     """Elapsed times are the server's: neither negative nor an hour too long, and they never jump back."""
-    await publish(server, *(progress(n) for n in range(1, 9)))
+    await server.publish(*(progress(n) for n in range(1, 9)))
     page = await open_page(server.url, scripts=[WRONG_CLOCK.replace("AHEAD", str(ahead_ms))])
     fact = page.locator('.card[data-session="book"] [data-fact=elapsed] dd')
     shown = [0]
     for n in range(9, 15):
-        [seq] = await publish(server, progress(n))
+        [seq] = await server.publish(progress(n))
         await until_shown(page, seq)
         await asyncio.sleep(0.5)
         shown.append(int((await fact.inner_text()).removesuffix(" s")))
@@ -142,18 +128,19 @@ async def test_a_wrong_clock_changes_no_duration(server: Server, open_page: Open
     assert shown == sorted(shown)
 
 
+@pytest.mark.slow
 async def test_a_device_that_goes_offline_says_so_and_comes_back_at_once(
     server: Server, open_page: OpenPage
 ) -> None:
     """The browser's word that it is offline is the reason told; that it is online ends the wait."""
     page = await open_page(server.url, forgive=OUTAGE)
-    seqs = await publish(server, *work(0, 30))
+    seqs = await server.publish(*work(0, 30))
     await until_shown(page, seqs[-1])
     await page.context.set_offline(True)
     banner = page.get_by_role("alert")
     await expect(banner).to_contain_text("this device is offline", timeout=15_000)
     await expect(page.locator("body[data-connection=waiting]")).to_have_count(1, timeout=15_000)
-    seqs += await publish(server, *work(30, 60))
+    seqs += await server.publish(*work(30, 60))
     await page.context.set_offline(False)
     await expect(page.locator("body[data-connection=live]")).to_have_count(1, timeout=3_000)
     await expect(banner).to_be_hidden()
@@ -174,6 +161,6 @@ async def test_a_log_of_nothing_but_the_pages_own_lines_stays_usable(
             await expect(page.locator("#log-lines [data-marker=reconnected]")).to_have_count(
                 times, timeout=15_000
             )
-        seqs = await publish(server, progress(1))
+        seqs = await server.publish(progress(1))
         await until_shown(page, seqs[-1])
         await page.close()

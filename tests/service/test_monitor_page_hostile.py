@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, read_log, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, read_log, until_live, until_shown
 from tests.monitor_server import Server, event, receive
+
+pytestmark = pytest.mark.slow  # the wide look: a page in Chromium for each
 
 HOSTILE = {
     "markup": "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>&lt;&amp;&#x3c;",
@@ -55,13 +56,6 @@ INJECTION = """() => {
     return [width === 777, height === 777];
 }"""
 FORGIVEN = ("CSP: ", "Content Security Policy", "404 (Not Found)")
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error, a dialog or a breach of its policy."""
-    async with browsing() as opening:
-        yield opening
 
 
 def session_of(name: str) -> str:
@@ -116,10 +110,7 @@ async def holds_only_text(page: Page) -> None:
 
 @pytest.mark.parametrize(
     "viewport",
-    [
-        pytest.param(VIEWPORTS["phone"], id="phone"),
-        pytest.param(VIEWPORTS["desk"], id="desk", marks=pytest.mark.slow),
-    ],
+    [pytest.param(VIEWPORTS[name], id=name) for name in ("phone", "desk")],
 )
 async def test_hostile_text_is_text_in_every_view(
     server: Server, open_page: OpenPage, viewport: ViewportSize

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Error, Page, Route, expect
 
 from service.http import pages
-from tests.browser import OUTAGE, OpenPage, browsing, until_live
+from tests.browser import OUTAGE, OpenPage, until_live
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import Server
 
@@ -19,22 +17,6 @@ MAX_BYTES = 100_000
 BLOCKED = "Service Worker registration blocked"  # by the tests, where it would answer instead of the server
 FORGIVEN = (*OUTAGE, BLOCKED)
 OF_THE_PAGE = {"Document", "Script", "Stylesheet", "Image", "Manifest", "Other"}
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server in a process of its own, so that it and the browser do not wait for each other."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
 
 
 class Wire:

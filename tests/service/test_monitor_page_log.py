@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,8 @@ import orjson
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import SEQS, OpenPage, browsing, progress, read_log, until_shown
+from tests.browser import SEQS, OpenPage, progress, read_log, until_shown
 from tests.monitor_server import Server, StartServer, event, until
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    """Publish over HTTP; returns the seq of each."""
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
 
 
 async def until_seqs(page: Page, wanted: list[int]) -> None:
@@ -41,12 +26,12 @@ async def test_a_regular_expression_filters_and_a_bad_one_says_so(
 ) -> None:
     """Filter by regex; a bad regex says so; what comes later is filtered too; the address keeps it."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(1, 31)))
+    seqs = await server.publish(*(progress(n) for n in range(1, 31)))
     await until_shown(page, seqs[-1])
     await page.get_by_label("Regular expression").check()
     await page.locator("#log-text").fill(r"^line (7|2\d) OF")
     await until_seqs(page, [seqs[6], *seqs[19:29]])
-    later = await publish(server, progress(7), progress(8))
+    later = await server.publish(progress(7), progress(8))
     await until_seqs(page, [seqs[6], *seqs[19:29], later[0]])
     await page.reload()
     await until_seqs(page, [seqs[6], *seqs[19:29], later[0]])
@@ -64,7 +49,7 @@ async def test_a_catastrophic_pattern_is_ended_and_the_page_stays_quick(
 ) -> None:
     """A pattern that would run for years does not freeze the page: it is ended and named."""
     page = await open_page(server.url)
-    seqs = await publish(server, event("book", message="a" * 60 + "!"), progress(1))
+    seqs = await server.publish(event("book", message="a" * 60 + "!"), progress(1))
     await until_shown(page, seqs[-1])
     await page.evaluate(
         "() => { window.longest = 0; new PerformanceObserver(list => list.getEntries().forEach("
@@ -75,15 +60,14 @@ async def test_a_catastrophic_pattern_is_ended_and_the_page_stays_quick(
     await page.locator("#log-text").fill("^(a+)+$")
     await expect(page.locator("#log-fault")).to_contain_text("takes too long", timeout=15_000)
     assert await page.evaluate("() => window.longest") < 1000
-    seqs += await publish(server, progress(2))
+    seqs += await server.publish(progress(2))
     await until_seqs(page, seqs)
 
 
 async def test_the_log_filters_by_worker(server: Server, open_page: OpenPage) -> None:
     """Filter by worker: however an event names it."""
     page = await open_page(server.url)
-    seqs = await publish(
-        server,
+    seqs = await server.publish(
         progress(1, worker_info={"host": "gpu-1.lab", "port": 2222, "name": "left"}),
         progress(2, data={"worker_info": {"host": "gpu-2.lab"}}),
         progress(3, usage=[{"provider": "ssh", "model": "m", "worker": "right"}]),
@@ -108,7 +92,7 @@ async def test_a_link_to_a_line_opens_it_where_only_the_server_has_it(
     seqs: list[int] = []
     for start in range(0, 3000, 500):
         sent = (progress(n, 3000, f"book-{n % 4}") for n in range(start, start + 500))
-        seqs += await publish(server, *sent)
+        seqs += await server.publish(*sent)
     wanted = seqs[1200]
     page = await open_page(server.url, f"/monitor#{wanted}")
     line = page.locator(f'#log-lines [data-seq="{wanted}"]')
@@ -117,21 +101,21 @@ async def test_a_link_to_a_line_opens_it_where_only_the_server_has_it(
     await expect(line.locator(".seq")).to_be_focused()
     await expect(page.locator("#log-note")).to_have_text("From the server's log")
     before = await line.bounding_box()
-    seqs += await publish(server, *(progress(n) for n in range(50)))
+    seqs += await server.publish(*(progress(n) for n in range(50)))
     await expect(page.locator("#to-end")).to_contain_text("Back to live, 50 new")
     assert await line.bounding_box() == before
     up = await read_log(page)
     down = await read_log(page, down=True)
     assert sorted({*up, *down}) == seqs
     await expect(page.locator("#to-end")).to_be_hidden()  # whoever has read on to the end is live again
-    newer = await publish(server, progress(1))
+    newer = await server.publish(progress(1))
     await until_shown(page, newer[0])
 
 
 async def test_to_live_leaves_the_line_that_was_asked_for(server: Server, open_page: OpenPage) -> None:
     """A line gives the link that leads to it; the newest lines are one click away, and back leads back."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(300)))
+    seqs = await server.publish(*(progress(n) for n in range(300)))
     await until_shown(page, seqs[-1])
     newest = page.locator(f'#log-lines [data-seq="{seqs[-1]}"]')
     await newest.locator(".seq").click()
@@ -155,7 +139,7 @@ async def test_a_link_to_a_line_that_is_gone_says_so(start: StartServer, open_pa
     """A permalink says so if retention has trimmed the line, or if there is no such event yet."""
     server = await start(event_log={"events_per_session": 50})
     for first in range(0, 400, 20):
-        await publish(server, *(progress(n) for n in range(first, first + 20)))
+        await server.publish(*(progress(n) for n in range(first, first + 20)))
     kept = (await server.get("/events?limit=1000"))["events"]
     assert kept[0]["seq"] > 5
     page = await open_page(server.url, "/monitor#5")
@@ -170,11 +154,11 @@ async def test_a_hole_that_retention_has_made_is_told_at_its_place(
 ) -> None:
     """Where events were removed between those that are kept, the line says how many."""
     server = await start(event_log={"events_per_session": 50})
-    quiet = await publish(server, progress(1, session_id="quiet"))
+    quiet = await server.publish(progress(1, session_id="quiet"))
     for first in range(0, 600, 20):
-        await publish(server, *(progress(n) for n in range(first, first + 20)))
+        await server.publish(*(progress(n) for n in range(first, first + 20)))
         if first == 200:
-            quiet += await publish(server, progress(2, session_id="quiet"))
+            quiet += await server.publish(progress(2, session_id="quiet"))
     kept = [e["seq"] for e in (await server.get("/events?limit=1000"))["events"]]
     assert kept[:2] == quiet
     page = await open_page(server.url, f"/monitor#{quiet[1]}")
@@ -186,16 +170,17 @@ async def test_a_hole_that_retention_has_made_is_told_at_its_place(
     )
 
 
+@pytest.mark.slow
 async def test_a_pause_keeps_its_lines_however_much_comes(server: Server, open_page: OpenPage) -> None:
     """Pause without losing: what was on the page stays, can be filtered, and all that came is there after."""
     page = await open_page(server.url)
-    before = await publish(server, *(progress(n) for n in range(1, 21)))
+    before = await server.publish(*(progress(n) for n in range(1, 21)))
     await until_shown(page, before[-1])
     await page.get_by_role("button", name="Pause").click()
     during: list[int] = []
     for first in range(0, 6000, 500):
         sent = (progress(n, 9, f"s{n % 8}") for n in range(first, first + 500))
-        during += await publish(server, *sent)
+        during += await server.publish(*sent)
     await expect(page.locator("#log-note")).to_have_text("Paused, 6,000 new events", timeout=20_000)
     await page.locator("#log-text").fill("Line 7 of")
     await until_seqs(page, [before[6]])
@@ -209,11 +194,11 @@ async def test_a_pause_keeps_its_lines_however_much_comes(server: Server, open_p
 
 async def test_a_time_leads_to_its_place_in_the_log(server: Server, open_page: OpenPage) -> None:
     """Jump to time: the first event at or after it, wherever it is kept."""
-    first = await publish(server, *(progress(n) for n in range(1, 6)))
+    first = await server.publish(*(progress(n) for n in range(1, 6)))
     at = (await server.get(f"/events?after={first[-1] - 1}"))["events"][0]["received_at"]
     # datetime-local counts whole seconds: the next event must lie in a later one than the first.
     await until(lambda: time.time() > int(at) + 1.05, "the next second")
-    second = await publish(server, *(progress(n) for n in range(6, 9)))
+    second = await server.publish(*(progress(n) for n in range(6, 9)))
     page = await open_page(server.url, timezone_id="UTC")
     await page.get_by_role("button", name="Tools").click()
     text = await page.evaluate("at => new Date(at * 1000).toISOString().slice(0, 19)", int(at) + 1)
@@ -231,8 +216,7 @@ async def test_what_the_filter_shows_can_be_copied_and_saved(
 ) -> None:
     """Copy, NDJSON and CSV hold exactly what the filter lets through; no cell of the CSV is a formula."""
     page = await open_page(server.url, permissions=["clipboard-read", "clipboard-write"])
-    seqs = await publish(
-        server,
+    seqs = await server.publish(
         event(
             "book", "translation_error", error='=HYPERLINK("x")\nsecond, "line"', data={"a": [1]}, mine="own"
         ),
@@ -266,7 +250,7 @@ async def test_an_end_by_the_server_is_told_with_its_reason(start: StartServer, 
     """`session_ended` carries status and reason: the log says both."""
     server = await start(event_log={"session_timeout_s": 0.5})
     page = await open_page(server.url)
-    await publish(server, progress(1))
+    await server.publish(progress(1))
     line = page.locator("#log-lines [data-type=session_ended] .message")
     await expect(line).to_have_text("timed_out: no event for 0.000138889 hours", timeout=20_000)
 
@@ -282,7 +266,7 @@ async def test_all_that_is_kept_is_saved_as_the_server_has_it(
             progress(n, 1500, f"book-{n % 3}", extra={"\u202e": [n / 7, None, "\U0001f469\u200d\U0001f466"]})
             for n in range(first, first + 500)
         )
-        seqs += await publish(server, *lines)
+        seqs += await server.publish(*lines)
     await until_shown(page, seqs[-1])
     await page.get_by_role("button", name="Tools").click()
     async with page.expect_download() as downloading:
@@ -298,8 +282,7 @@ async def test_all_that_is_kept_is_saved_as_the_server_has_it(
 
 async def test_the_whole_filter_is_in_the_address(server: Server, open_page: OpenPage) -> None:
     """Text, regex, level, type, session and worker: a fresh page at the same address shows the same."""
-    seqs = await publish(
-        server,
+    seqs = await server.publish(
         progress(1, session_id="alpha", worker_info={"host": "gpu-1", "name": "left"}),
         event(
             "alpha", "translation_error", error="Timeout 17", worker_info={"host": "gpu-1", "name": "left"}

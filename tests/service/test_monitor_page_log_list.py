@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser import OpenPage, browsing, faults, progress, read_log, shown_seqs, until_shown
+from tests.browser import OpenPage, faults, progress, read_log, shown_seqs, until_shown
 from tests.monitor_server import Server, event
 
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    """Publish over HTTP; returns the seq of each."""
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
-
+pytestmark = pytest.mark.slow  # the wide look: a page in Chromium for each
 
 WORDS = "wrapping lines have heights of their own "
 # The greatest distance, in CSS pixels, that a line in sight moves from where it was, frame by frame.
@@ -57,7 +43,7 @@ async def test_a_reader_is_not_moved_by_thousands_of_new_lines(
             for n in range(first, first + count)
         ]
 
-    seqs = await publish(server, *lines(0, 500))
+    seqs = await server.publish(*lines(0, 500))
     await until_shown(page, seqs[-1])
     await page.locator("#log-lines").hover()
     for _ in range(8):
@@ -71,7 +57,7 @@ async def test_a_reader_is_not_moved_by_thousands_of_new_lines(
     )
     await page.evaluate(WATCH, middle)
     for first in range(500, 6500, 500):  # more than the page keeps
-        seqs += await publish(server, *lines(first, 500))
+        seqs += await server.publish(*lines(first, 500))
     await expect(page.locator("#to-end")).to_contain_text("↓ ", timeout=20_000)
     await page.wait_for_function("() => window.frames > 100")
     assert await page.evaluate("() => window.moved") < 1
@@ -87,7 +73,7 @@ async def test_a_reader_is_not_moved_by_thousands_of_new_lines(
 async def test_turning_the_phone_keeps_the_place(server: Server, open_page: OpenPage) -> None:
     """Lines that wrap otherwise get other heights: the first line in sight stays it."""
     page = await open_page(server.url, viewport={"width": 390, "height": 844})
-    seqs = await publish(server, *(event("book", message=WORDS * (n % 9)) for n in range(400)))
+    seqs = await server.publish(*(event("book", message=WORDS * (n % 9)) for n in range(400)))
     await until_shown(page, seqs[-1])
     await page.goto(f"{server.url}/monitor#{seqs[200]}")
     line = page.locator(f'#log-lines [data-seq="{seqs[200]}"]')
@@ -108,15 +94,15 @@ async def test_the_newest_line_stays_in_sight_until_somebody_goes_up(
     page = await open_page(server.url)
     seqs: list[int] = []
     for first in range(0, 3000, 300):
-        seqs += await publish(
-            server, *(event("book", message=WORDS * (n % 5)) for n in range(first, first + 300))
+        seqs += await server.publish(
+            *(event("book", message=WORDS * (n % 5)) for n in range(first, first + 300))
         )
         await expect(page.locator(f'#log-lines [data-seq="{seqs[-1]}"]')).to_be_in_viewport(timeout=15_000)
     await page.locator("#log-lines").hover()
     await page.mouse.wheel(0, -40)
     await expect(page.locator("#to-end")).to_be_visible()
     top = (await shown_seqs(page))[0]
-    more = await publish(server, *(progress(n) for n in range(200)))
+    more = await server.publish(*(progress(n) for n in range(200)))
     await expect(page.locator("#to-end")).to_have_text("↓ 200 new")
     await expect(page.locator(f'#log-lines [data-seq="{top}"]')).to_be_attached()
     await page.keyboard.press("e")
@@ -127,7 +113,7 @@ async def test_the_newest_line_stays_in_sight_until_somebody_goes_up(
 async def test_arrow_keys_walk_beyond_the_lines_in_the_page(server: Server, open_page: OpenPage) -> None:
     """Every line is reached by keyboard, also those that get their place in the page on the way."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(300)))
+    seqs = await server.publish(*(progress(n) for n in range(300)))
     await until_shown(page, seqs[-1])
     await page.locator("#log-lines").focus()
     focused = "() => Number(document.activeElement.closest('.line')?.dataset.seq ?? 0)"
@@ -141,7 +127,7 @@ async def test_arrow_keys_walk_beyond_the_lines_in_the_page(server: Server, open
         "() => [...document.querySelectorAll('#log-lines .line')].map(l => Number(l.ariaPosInSet))"
     )
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    await publish(server, *(progress(n) for n in range(500)))
+    await server.publish(*(progress(n) for n in range(500)))
     await expect(page.locator("#to-end")).to_have_text("↓ 500 new")
     await expect(line.locator(".seq")).to_be_focused()
 
@@ -151,7 +137,7 @@ async def test_a_line_shown_whole_stays_so_when_it_has_been_out_of_sight(
 ) -> None:
     """What somebody opened is open when he comes back to it."""
     page = await open_page(server.url)
-    seqs = await publish(server, *(progress(n) for n in range(400)))
+    seqs = await server.publish(*(progress(n) for n in range(400)))
     await until_shown(page, seqs[-1])
     line = page.locator(f'#log-lines [data-seq="{seqs[-3]}"]')
     await line.locator(".seq").click()
@@ -167,7 +153,7 @@ async def test_a_finger_opens_a_line_wherever_it_touches_it(server: Server, open
     """On a phone no small number has to be hit, and its tools leave the lines their room."""
     phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     page = await open_page(server.url, **phone)
-    seqs = await publish(server, *(progress(n) for n in range(60)))
+    seqs = await server.publish(*(progress(n) for n in range(60)))
     await until_shown(page, seqs[-1])
     line = page.locator(f'#log-lines [data-seq="{seqs[-2]}"]')
     await line.locator(".message").tap()
@@ -202,7 +188,7 @@ async def test_hostile_lines_break_neither_layout_nor_place(
     page = await open_page(server.url, viewport={"width": width, "height": 844}, bypass_csp=True)
     seqs: list[int] = []
     for _ in range(20):
-        seqs += await publish(server, *(event("book", message=text) for text in HOSTILE))
+        seqs += await server.publish(*(event("book", message=text) for text in HOSTILE))
     await until_shown(page, seqs[-1])
     assert await read_log(page) == seqs
     assert await page.evaluate(

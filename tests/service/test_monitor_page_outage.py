@@ -18,16 +18,9 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, progress, read_log, shown_seqs, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, progress, read_log, shown_seqs, until_live, until_shown
 from tests.monitor_server import StartServer
 from tests.shown import equals_the_server, work
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +187,7 @@ async def test_an_unavailable_log_is_said_and_taken_back(tmp_path: Path, open_pa
         await page.close()
 
 
+@pytest.mark.slow
 async def test_a_full_server_is_named_as_the_reason(start: StartServer, open_page: OpenPage) -> None:
     """Over the limit the page says why it is not live and what to do; a free place brings it in."""
     server = await start(server={"max_connections": 4})

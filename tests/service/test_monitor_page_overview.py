@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import OpenPage, browsing, progress, until_live
+from tests.browser import OpenPage, progress, until_live
 from tests.monitor_server import Server, StartServer, event
 from tests.scene import DISTRIBUTED, RUNNING, fill
 
@@ -26,13 +25,6 @@ LOOSE_TIMES = r"""() => {
   return found;
 }"""
 UTC = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ UTC")
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 @pytest.fixture

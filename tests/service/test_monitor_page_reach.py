@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 
 from service.secret import Secret
 from tests.alerting import answering
-from tests.browser import OpenPage, browsing, faults, progress, until_shown
+from tests.browser import OpenPage, faults, progress, until_shown
 from tests.monitor_server import Server, StartServer, event
 from tests.scene import DISTRIBUTED, RUNNING, alerts, fill
 
@@ -21,13 +21,6 @@ SESSION = f"/monitor?session={RUNNING}"
 WIDER_THAN_VIEW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 Check = Callable[[Page], Awaitable[object]]
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 @pytest.fixture
@@ -192,6 +185,7 @@ HEARD = """() => {
 }"""
 
 
+@pytest.mark.slow
 async def test_live_regions_do_not_chatter(full: Server, open_page: OpenPage) -> None:
     """100 events a second for 6 s: a screen reader hears nothing of them; an outage is said once."""
     page = await open_page(full.url, "/enhanced-monitor.html")

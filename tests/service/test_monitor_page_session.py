@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, progress
+from tests.browser import OUTAGE, OpenPage, progress
 from tests.monitor_server import Server, StartServer, event
 
 WIDER_THAN_VIEW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 USAGE = {"input_tokens": 100, "output_tokens": 50, "duration_s": 2.0, "cost_usd": 0.01, "cache": "miss"}
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 async def _publish(server: Server, events: list[dict[str, Any]]) -> list[int]:
@@ -100,6 +92,7 @@ async def test_an_error_leads_to_the_moment_it_came(server: Server, open_page: O
     await expect(page.locator("#session-past .last-error")).to_contain_text("1 error: Connection timeout")
 
 
+@pytest.mark.slow
 async def test_a_replay_runs_through_the_past_at_its_speed_and_can_be_paused(
     server: Server, open_page: OpenPage
 ) -> None:

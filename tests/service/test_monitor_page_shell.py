@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import OUTAGE, OpenPage, browsing, faults, progress, until_live, until_shown
+from tests.browser import OUTAGE, OpenPage, faults, progress, until_live, until_shown
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import Server, event
 
@@ -30,13 +29,6 @@ window.Notification = class extends Real {
 };
 """
 NOTICES = "() => window.notices"
-
-
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
 
 
 async def test_a_chosen_theme_holds_from_the_first_paint_on(server: Server, open_page: OpenPage) -> None:
@@ -178,6 +170,7 @@ async def test_the_end_of_a_session_notifies_once_and_only_who_asked(
     assert [tag for tag, _, _ in await page.evaluate(NOTICES)] == ["session:after"]
 
 
+@pytest.mark.slow
 async def test_without_the_server_the_installed_page_says_it_is_offline(
     tmp_path: Path, open_page: OpenPage
 ) -> None:
@@ -217,6 +210,7 @@ VIEWS = ["/monitor", "/monitor?session=book-0", "/monitor?session=nobody", "/enh
 SIZES = [(390, 844, "dark"), (1280, 800, "light"), (1280, 800, "dark"), (2560, 1440, "light")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 async def test_no_view_has_a_fault_of_accessibility(server: Server, open_page: OpenPage, view: str) -> None:
     """axe-core finds nothing, in any view, on a phone and on a wall, dark and light, with a dialog open."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
-import pytest
-
-from tests.browser import OUTAGE, OpenPage, browsing, progress
+from tests.browser import OUTAGE, OpenPage, progress
 from tests.cable import cabled
 from tests.monitor_server import Server
 
@@ -34,31 +29,18 @@ FOLLOW = """async ([session, newest, unreadable]) => {
 }"""
 
 
-@pytest.fixture
-async def open_page() -> AsyncIterator[OpenPage]:
-    """Opens pages; the test fails if one of them had an error."""
-    async with browsing() as opening:
-        yield opening
-
-
-async def publish(server: Server, *events: dict[str, Any]) -> list[int]:
-    status, answer = await server.post(list(events))
-    assert status == 200, answer
-    return [result["seq"] for result in answer["results"]]
-
-
 async def test_a_stream_that_was_live_without_an_event_misses_none_of_an_outage(
     server: Server, open_page: OpenPage
 ) -> None:
     """Retention had taken all there was: after a cut the stream goes on from there, not at the newest few."""
-    await publish(server, *(progress(n, session_id="other") for n in range(5)))
+    await server.publish(*(progress(n, session_id="other") for n in range(5)))
     async with cabled(server.port) as cable:
         page = await open_page(cable.url, forgive=OUTAGE)
         await page.evaluate(FOLLOW, ["book", 5, None])
         await page.wait_for_function("() => window.state === 'live'")
         cable.sever()
         await page.wait_for_function("() => window.state === 'waiting'")
-        seqs = await publish(server, *(progress(n) for n in range(300)))
+        seqs = await server.publish(*(progress(n) for n in range(300)))
         cable.mend()
         await page.wait_for_function("last => window.got.at(-1) === last", arg=seqs[-1])
         assert await page.evaluate("window.got") == seqs
@@ -72,7 +54,7 @@ async def test_an_event_that_cannot_be_shown_takes_no_other_along(
     page = await open_page(server.url)
     await page.evaluate(FOLLOW, ["book", 0, "line_7"])
     await page.wait_for_function("() => window.state === 'live'")
-    seqs = await publish(server, *(progress(n) for n in range(20)))
+    seqs = await server.publish(*(progress(n) for n in range(20)))
     await page.wait_for_function("last => window.got.at(-1) === last", arg=seqs[-1])
     assert await page.evaluate("window.got") == [*seqs[:7], *seqs[8:]]
     assert await page.evaluate("window.failed") == seqs[7]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,6 @@ from tests.monitor_process import MonitorProcess
 from tests.monitor_server import config_with, event, running, until
 
 WORKER = {"host": "gpu-1", "port": 2222, "type": "ssh-llamacpp", "model": "llama", "capacity": 4}
-
-
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server process that keeps 1,000 events of a session."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
 
 
 async def publish(monitor: MonitorProcess, events: list[Any]) -> None:

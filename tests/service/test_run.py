@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -17,15 +16,6 @@ from aiohttp import WSMsgType
 
 from tests.monitor_process import MonitorProcess
 from tests.monitor_server import event
-
-
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[MonitorProcess]:
-    """A server process."""
-    process = MonitorProcess(tmp_path / "events.db")
-    await process.start()
-    yield process
-    await process.stop()
 
 
 async def _serve(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str, str]:

@@ -42,6 +42,7 @@ async def test_what_is_no_engine_is_not_called_up(start_sshd: StartSshd, health:
     assert (result.outcome, result.passed) == (ProbeOutcome.ENGINE_DOWN, False)
 
 
+@pytest.mark.slow
 async def test_a_server_that_answers_nothing_twice_is_wedged(start_sshd: StartSshd) -> None:
     """llama.cpp stopped: connections are taken, none is answered. Once is a timeout, twice is wedged; it
     wakes up and passes."""
@@ -138,6 +139,7 @@ async def test_busy_slots_without_a_token_are_wedged_although_health_is_ok(start
             assert (await prober.run()).passed, "a long prefill is work"
 
 
+@pytest.mark.slow
 async def test_one_late_answer_is_not_yet_wedged_but_lasting_silence_is(start_sshd: StartSshd) -> None:
     """Slots are told of between two batches: one that takes long is no reason to take the work away."""
     workers = start_sshd()
