@@ -109,6 +109,7 @@ async def test_what_cannot_be_done_says_what_and_what_to_do(
     assert names(tmp_path) == ["book.txt", "config.json", "known_hosts"]
 
 
+@pytest.mark.slow
 async def test_a_script_put_on_the_workers_is_what_they_translate_with(
     run: Run, two: dict[str, Path], start_sshd: Start, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def kinds(receiver: dict[str, Any]) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_combination_of_receivers_is_a_valid_configuration(tmp_path: Path) -> None:
     """Receivers for webhook, email, Slack and ntfy come from the environment, each by itself."""
     for names in COMBINATIONS:

@@ -65,6 +65,7 @@ async def publish_last(server: Server, *sessions: str) -> None:
     await server.post([event(session_id, message=LAST) for session_id in sessions])
 
 
+@pytest.mark.slow
 async def test_viewers_that_come_at_any_time_miss_nothing_and_get_nothing_twice(store: Server) -> None:
     """`after=SEQ` under concurrent publishing: across replay and live, no gap and no repeat."""
     rng = random.Random(7)

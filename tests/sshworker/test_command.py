@@ -146,6 +146,7 @@ async def test_a_command_over_its_time_is_ended_there(sshd: Sshd) -> None:
         await clean(sshd, "sleep 22360")
 
 
+@pytest.mark.slow
 async def test_a_command_that_ignores_term_is_killed(sshd: Sshd) -> None:
     """TERM, then KILL after 5 s, and its channel is free again."""
     async with Connection(sshd.spec()) as connection:

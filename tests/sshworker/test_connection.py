@@ -83,6 +83,7 @@ async def test_a_cancelled_user_does_not_break_the_others_attempt(sshd: Sshd) ->
         assert await patient == "A\n"
 
 
+@pytest.mark.slow
 async def test_five_hundred_segments_at_once_over_one_connection(start_sshd: Start) -> None:
     """500 concurrent segments over one connection, although the server takes ten at a time."""
     sshd = start_sshd(lines=("LogLevel VERBOSE",))
@@ -110,6 +111,7 @@ async def test_a_server_with_more_channels_is_learned(start_sshd: Start) -> None
         assert connection.channels.limit > 10
 
 
+@pytest.mark.slow
 async def test_a_server_without_sessions_says_so(start_sshd: Start) -> None:
     """MaxSessions 0 is not waited for for ever."""
     sshd = start_sshd(max_sessions=0)

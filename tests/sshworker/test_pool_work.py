@@ -455,6 +455,7 @@ STORIES = st.lists(
     faulty=st.sets(st.integers(0, 59), max_size=3),
     seed=st.integers(0, 2**32),
 )
+@pytest.mark.slow
 def test_whatever_happens_to_workers_each_segment_is_delivered_once(
     events: list[tuple[float, str, str]],
     capacities: tuple[int, int, int],
@@ -484,6 +485,7 @@ def test_whatever_happens_to_workers_each_segment_is_delivered_once(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=STORIES, end_s=st.floats(0, 100), seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_whenever_it_is_cancelled_nothing_is_left_behind(
     events: list[tuple[float, str, str]], end_s: float, seed: int
 ) -> None:

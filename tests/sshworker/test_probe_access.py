@@ -77,6 +77,7 @@ async def test_a_program_nobody_may_look_for_is_degraded(start_sshd: StartSshd) 
     assert result.load_ratio is None
 
 
+@pytest.mark.slow
 async def test_an_engine_is_up_where_the_account_may_only_forward(start_sshd: StartSshd) -> None:
     """MaxSessions 0: the engine answers through its tunnel, so it is up; the host's figures are absent."""
     sshd = start_sshd(max_sessions=0)
@@ -99,6 +100,7 @@ async def test_an_engine_is_up_where_the_key_runs_something_else(start_sshd: Sta
     assert result.load_ratio is None
 
 
+@pytest.mark.slow
 async def test_a_program_cannot_run_where_no_session_opens(start_sshd: StartSshd) -> None:
     """MaxSessions 0 and a command: no segment could be translated, so it is not called usable."""
     result = await probe(start_sshd(max_sessions=0).spec(engine=Engine("command", command="cat")))

@@ -78,6 +78,7 @@ async def test_requests_pass_through_one_held_connection(start_sshd: Start) -> N
     assert (sshd.folder / "log").read_text().count("Accepted publickey") == 1
 
 
+@pytest.mark.slow
 async def test_five_hundred_segments_at_once_pass_through_one_connection(start_sshd: Start) -> None:
     """More than the tunnel carries at a time: the others wait, none is lost, and the sshd sees one login."""
     sshd = start_sshd(lines=("LogLevel VERBOSE",))

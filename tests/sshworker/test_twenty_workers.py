@@ -17,6 +17,7 @@ from sshworker.work import run_all
 from tests.sshd import Sshd, until
 
 
+@pytest.mark.slow
 async def test_twenty_workers_share_five_hundred_segments(start_sshd: Callable[..., Sshd]) -> None:
     """At most 20 workers: all of them work, over one connection each; the 21st is refused and says why."""
     sshds = [start_sshd(lines=("LogLevel VERBOSE",)) for _ in range(MAX_REMOTE_INSTANCES)]

@@ -161,6 +161,7 @@ def test_the_end_of_standard_input_ends_the_whole_group(shell: list[str], path: 
     until(lambda: not list((tmp_path / "w").iterdir()))
 
 
+@pytest.mark.slow
 def test_a_program_that_ignores_term_is_killed_after_five_seconds(
     shell: list[str], path: str, tmp_path: Path
 ) -> None:

@@ -249,6 +249,7 @@ async def test_an_outage_of_all_workers_fails_no_segment_while_one_may_come_back
     assert not collector.of("translation_error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer_timeout_s", "patience_s"), [(0.3, 60.0), (1.5, 1.5)])
 async def test_a_text_that_hangs_the_only_worker_fails_alone(
     sshd: Sshd, collector: Collector, tmp_path: Path, answer_timeout_s: float, patience_s: float
@@ -266,6 +267,7 @@ async def test_a_text_that_hangs_the_only_worker_fails_alone(
     assert asked(sshd) == ["poison"] * 3 + ["1, 2, 3."] + ["poison"] * 2 + ["two"]
 
 
+@pytest.mark.slow
 async def test_a_worker_that_hangs_on_everything_is_lost(
     sshd: Sshd, collector: Collector, tmp_path: Path
 ) -> None:
