@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -155,7 +155,7 @@ class Translation:
 
     async def _documents(self) -> Sequence[Document]:
         texts: list[str] = []
-        self._begin(Step.READING, f"Reading {_files(self._jobs)}")
+        self._begin(Step.READING, f"Reading {_files(job.source for job in self._jobs)}")
         formats: list[Format] = []
         for job in self._jobs:
             formats.append(format_of(job.source))
@@ -163,7 +163,7 @@ class Translation:
             texts.append(await asyncio.to_thread(read_text, job.source))
             size_bytes = len(texts[-1].encode())
             self._report.file_done(Step.READING, shown(job.source.name), f"Read {size_bytes} bytes")
-        self._report.step_completed(Step.READING, f"Read {_files(self._jobs)}")
+        self._report.step_completed(Step.READING, f"Read {_files(job.source for job in self._jobs)}")
 
         blocks: list[Sequence[str | Block]] = []
         self._begin(Step.PARSING, "Looking for prose")
@@ -173,7 +173,7 @@ class Translation:
             self._report.file_done(
                 Step.PARSING, shown(job.source.name), f"Found {count} blocks of prose ({kind})"
             )
-        self._report.step_completed(Step.PARSING, f"Parsed {_files(self._jobs)}")
+        self._report.step_completed(Step.PARSING, f"Parsed {_files(job.source for job in self._jobs)}")
 
         documents: list[Document] = []
         self._begin(Step.CONVERSION, "Cutting prose into segments")
@@ -251,11 +251,11 @@ class Translation:
         self._report.segment_done(item.number, segment, file, translation.usages, translation.worker)
 
     async def _generate(self, documents: Sequence[Document], worklist: Worklist) -> None:
-        self._begin(Step.GENERATION, f"Writing {_files(self._jobs)}")
+        self._begin(Step.GENERATION, f"Writing {_files(job.output for job in self._jobs)}")
         for file, (job, document) in enumerate(zip(self._jobs, documents, strict=True)):
             await asyncio.to_thread(write_whole, job.output, document.render(worklist.restored(file)))
             self._report.file_done(Step.GENERATION, shown(job.output.name), f"Wrote {shown(job.output.name)}")
-        self._report.step_completed(Step.GENERATION, f"Wrote {_files(self._jobs)}")
+        self._report.step_completed(Step.GENERATION, f"Wrote {_files(job.output for job in self._jobs)}")
 
     def _begin(self, step: Step, message: str) -> None:
         self._step = step
@@ -271,5 +271,6 @@ def _first(group: BaseExceptionGroup[EngineError]) -> EngineError:
     raise error
 
 
-def _files(jobs: Sequence[Job]) -> str:
-    return shown(jobs[0].source.name) if len(jobs) == 1 else f"{len(jobs)} files"
+def _files(paths: Iterable[Path]) -> str:
+    names = [path.name for path in paths]
+    return shown(names[0]) if len(names) == 1 else f"{len(names)} files"

@@ -65,6 +65,17 @@ async def run(
     return await Run(jobs, engine, collector, source="en", target="es", **options).run()  # type: ignore[arg-type]
 
 
+async def test_each_step_names_the_file_it_is_about(collector: Collector, tmp_path: Path) -> None:
+    """What is read is named by the input, what is written by the output."""
+    source = tmp_path / "in.md"
+    source.write_text("A dog.\n")
+    jobs = [Job(source, tmp_path / "out.es.md")]
+    await Run(jobs, GlossaryEngine.bundled("en", "es"), collector, source="en", target="es").run()
+    said = {event["step"]: event["message"] for event in collector.of("step_completed")}
+    assert (said["reading"], said["parsing"]) == ("Read in.md", "Parsed in.md")
+    assert said["generation"] == "Wrote out.es.md"
+
+
 async def test_every_step_is_told_and_the_numbers_add_up(collector: Collector, tmp_path: Path) -> None:
     """Real events for each step: reading, parsing, conversion, translation, generation."""
     outcome = await run(
